@@ -1,0 +1,122 @@
+package chat
+
+import "time"
+
+// Shared limits. All peers must agree: changing one changes a protocol major.
+const (
+	// MaxFrame stops a peer from making us allocate: checked before allocation.
+	// The largest blob (63 KiB) and its envelope fit.
+	MaxFrame = 64 << 10
+	// MaxDepth and MaxRepeated stop parse bombs (N9); no honest frame nests
+	// deeper than 5 or lists more than 256.
+	MaxDepth    = 16
+	MaxRepeated = 512
+	// MaxText is the longest text of one message: about two printed pages.
+	MaxText = 4 << 10
+	// MaxRequestRunes bounds a stranger's first words (M10).
+	MaxRequestRunes = 280
+	// MaxReaction fits the longest ZWJ emoji sequences (bytes).
+	MaxReaction = 64
+	// MaxDisplayName is in bytes; 32 grapheme clusters fit.
+	MaxDisplayName = 128
+
+	// MaxRecord is the size of one DHT record: a full device record is 2.9 KB
+	// without addresses.
+	MaxRecord = 4 << 10
+	// RecordLife bounds how long a stale address misleads (D5).
+	RecordLife = 48 * time.Hour
+	// ClockSlack forgives clocks that disagree.
+	ClockSlack = 10 * time.Minute
+	// MaxDeviceAddrs keeps a device record under MaxRecord.
+	MaxDeviceAddrs     = 8
+	MaxDeviceAddrBytes = 900
+	// MaxDevices bounds the fan-out of one message.
+	MaxDevices = 8
+	// MaxRevoked is how many revoked devices a manifest still names.
+	MaxRevoked = 8
+	// ManifestLife bounds trust in a manifest whose account key is gone.
+	ManifestLife = 400 * 24 * time.Hour
+
+	// BundleLife and PrekeyLife: 14 d bundle + 14 d mail + 1 d for clocks.
+	BundleLife = 14 * 24 * time.Hour
+	PrekeyLife = 29 * 24 * time.Hour
+	// MessageLife is how long a message waits for a receipt.
+	MessageLife = 14 * 24 * time.Hour
+	// SkippedKeyLife covers the message life and three days of clocks and sleep.
+	SkippedKeyLife = 17 * 24 * time.Hour
+	// MaxSkip and MaxSkipped bound work and memory of a skip bomb (M7).
+	MaxSkip    = 1000
+	MaxSkipped = 2000
+	// SenderLead keeps an honest sender inside MaxSkip whatever was lost.
+	SenderLead = 900
+	// MaxSessions per device pair, oldest out.
+	MaxSessions = 5
+	// KEMStepMessages and KEMStepAge schedule a fresh ML-KEM key.
+	KEMStepMessages = 50
+	KEMStepAge      = 24 * time.Hour
+	// ReceiptIDs is how many messages one signed receipt covers.
+	ReceiptIDs = 64
+)
+
+// BlobSizes are the only sizes a sealed message has on the wire, in bytes.
+// The last fits a 64 KiB frame.
+var BlobSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 63 << 10}
+
+// Own limits may be tuned by one node without asking the others.
+const (
+	// A peer that says nothing costs a stream: these end it (N3).
+	HandshakeTimeout = 5 * time.Second
+	FirstByteTimeout = 10 * time.Second
+	FrameTimeout     = 10 * time.Second
+	IdleTimeout      = 30 * time.Second
+	// WriteQueueFrames bounds what a slow reader makes us keep.
+	WriteQueueFrames = 64
+
+	// PublishEvery renews our DHT records well inside RecordLife.
+	PublishEvery = 12 * time.Hour
+	// RecordCache is how long a stale record is shown as "last known".
+	RecordCache = 30 * 24 * time.Hour
+
+	// DMBurst and DMPace let a person paste and a bot stutter, and stop a
+	// contact from filling the disk; contacts marked trusted are free.
+	DMBurst = 200
+	DMPace  = 100 * time.Millisecond // one message each
+	// MaxRequests is the number of strangers waiting for an answer (M10).
+	MaxRequests = 20
+	// MaxRequestMessages is how many messages one stranger may leave before
+	// an answer.
+	MaxRequestMessages = 5
+	// OutboxWindow is the number of unacknowledged messages on one stream:
+	// one receipt covers them.
+	OutboxWindow = ReceiptIDs
+	// FreshSessionEvery bounds how often a broken session is made again.
+	FreshSessionEvery = time.Hour
+	// SeenBlobLife covers every path a re-homed blob can take.
+	SeenBlobLife = 21 * 24 * time.Hour
+
+	// GroupCommitDelay and GroupCommitSize bound what one fsync gathers.
+	GroupCommitDelay = 10 * time.Millisecond
+	GroupCommitSize  = 64
+	// DiskReserve is freed when the disk is full, so that the node can say so.
+	DiskReserve = 8 << 20
+	// RequestIDLife is how long an idempotency key is remembered.
+	RequestIDLife = 24 * time.Hour
+
+	// Local API bounds (A10).
+	APIBody      = 1 << 20
+	APIHeader    = 5 * time.Second
+	APICalls     = 64
+	APIRate      = 50 // calls per second and caller
+	LoginCode    = 60 * time.Second
+	Heartbeat    = 15 * time.Second
+	WatchBatch   = 50 // rows in one Watch message
+	PageSize     = 50
+	MaxPageSize  = 500
+	DefaultPort  = 4717
+	MaxDraft     = 64 << 10
+	MaxTokens    = 64
+	MaxContacts  = 10_000
+	MaxBlocks    = 100_000
+	MaxFindHits  = 200
+	MaxRemembers = 1000 // peers remembered across restarts
+)
