@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"parley/internal/chat"
+	wirev1 "parley/internal/gen/parley/wire/v1"
 )
 
 func TestFramesCrossAPipe(t *testing.T) {
@@ -121,11 +121,16 @@ func TestHostileFrames(t *testing.T) {
 }
 
 func TestUnmarshalCountsPackedElements(t *testing.T) {
-	// FieldMask.paths is repeated; wrappers have none. A packed field is met in
-	// the descriptor of descriptors: FileDescriptorProto.public_dependency.
-	body := append([]byte{0x0a, 3, 1, 2, 3}, bytes.Repeat([]byte{0x0a, 0}, chat.MaxRepeated)...)
-	if err := Unmarshal(body, &structpb.ListValue{}); !errors.Is(err, chat.ErrInvalid) {
-		t.Fatalf("got %v, want ErrInvalid", err)
+	ok := &wirev1.Manifest{Algorithms: make([]uint32, chat.MaxRepeated)}
+	bomb := &wirev1.Manifest{Algorithms: make([]uint32, chat.MaxRepeated+1)}
+	for m, want := range map[*wirev1.Manifest]error{ok: nil, bomb: chat.ErrInvalid} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Unmarshal(b, &wirev1.Manifest{}); !errors.Is(err, want) {
+			t.Errorf("%d elements: got %v, want %v", len(m.Algorithms), err, want)
+		}
 	}
 }
 
