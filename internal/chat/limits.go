@@ -72,6 +72,80 @@ const (
 	// WriteQueueFrames bounds what a slow reader makes us keep.
 	WriteQueueFrames = 64
 
+	// Connections. Between low and high water the connection manager leaves
+	// everybody alone; new ones have a grace before they may be trimmed. Ten
+	// times a small room's links, and 65 kB of heap an end stays under 11 MB.
+	ConnsLow   = 96
+	ConnsHigh  = 160
+	ConnsGrace = 20 * time.Second
+	// ConnsWanted is when a node stops looking for more peers; ConnsProtected
+	// outbound ones are never trimmed, so a flood of inbound cannot cut us off (N2).
+	ConnsWanted    = 16
+	ConnsProtected = 8
+	// ConnsInbound and the per-address caps stop connection floods. The
+	// library's 8 per address refuses honest users behind one NAT (N2).
+	ConnsInbound     = 128
+	ConnsTotal       = 320
+	ConnsPerPeerIn   = 2 // one direct, one relayed
+	ConnsPerPeer     = 8 // parallel dials of one device's addresses
+	ConnsPerIPv4     = 32
+	ConnsPerIPv4Net  = 64  // per /24
+	ConnsPerIPv6Site = 32  // per /56
+	ConnsPerIPv6Net  = 128 // per /48
+	ConnRate         = 2   // new per second and address
+	ConnBurst        = 64
+	// Streams stop N1: a peer gets 8 of one protocol, whatever it opens.
+	StreamsInbound         = 1024
+	StreamsPerPeer         = 64
+	StreamsPerProtocol     = 256
+	StreamsPerProtocolPeer = 8
+	// NetMemory and NetMemoryPerPeer bound what streams may buffer.
+	NetMemory        = 128 << 20
+	NetMemoryPerPeer = 8 << 20
+	// PeerAddrs, PeerAddrBytes and UnconnectedAddrs stop address-book stuffing (N5).
+	PeerAddrs        = 16
+	PeerAddrBytes    = 2 << 10
+	UnconnectedAddrs = 5000
+	UnconnectedLife  = 30 * time.Minute
+	// DialTimeout bounds one Open, all addresses and the handshake included.
+	DialTimeout = 15 * time.Second
+	// RejoinMin and RejoinMax are the jittered waits between tries to find
+	// peers while fewer than ConnsWanted are connected.
+	RejoinMin = time.Second
+	RejoinMax = 5 * time.Minute
+
+	// DHTRecords and DHTBytes stop D4: the strangers' part of our memory.
+	DHTRecords = 50_000
+	DHTBytes   = 64 << 20
+	// DHTNewKeys per hour and /24 after DHTNewBurst; renewals are free.
+	DHTNewKeys  = 64
+	DHTNewBurst = 512
+	// DHTRegionFactor refuses keys further off than this many region radii.
+	DHTRegionFactor = 4
+	// DHTRequests per second and peer after DHTRequestBurst (N8).
+	DHTRequests     = 20
+	DHTRequestBurst = 200
+	// DHTMinAsked peers, or all there are, must answer before a record counts
+	// as absent, and must take one before it counts as published (D3).
+	DHTMinAsked = 8
+	// SmallNetwork is where diversity and distance rules would only exclude.
+	SmallNetwork = 40
+	// TablePerNet and BucketPerNet bound one /24 or /48 in the table (D1).
+	TablePerNet  = 3
+	BucketPerNet = 2
+	// LookupTimeout ends a lookup whose peers do not answer.
+	LookupTimeout = 30 * time.Second
+	// MaxStrangers caps each map keyed by peers or networks we do not know.
+	MaxStrangers = 4096
+
+	// RelayReservations and the circuit limits keep a public node's relaying
+	// cheap: enough for a hole punch and a few messages (N6).
+	RelayReservations = 16
+	RelayBytes        = 128 << 10
+	RelayTime         = 2 * time.Minute
+	// AutoNATPerPeer dial-backs a minute (N6, N7).
+	AutoNATPerPeer = 1
+
 	// PublishEvery renews our DHT records well inside RecordLife.
 	PublishEvery = 12 * time.Hour
 	// RecordCache is how long a stale record is shown as "last known".
