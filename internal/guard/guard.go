@@ -1,0 +1,169 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"parley/internal/chat"
+	"parley/internal/store"
+)
+
+// Config is what a Guard is made of.
+type Config struct {
+	DB  *store.DB
+	Log *slog.Logger
+}
+
+// Guard is the judge of conduct. It is safe for concurrent use.
+type Guard struct {
+	// Set by New, never changed.
+	db  *store.DB
+	log *slog.Logger
+
+	people   atomic.Pointer[people]
+	swapping sync.Mutex // held by Refresh, so that an older view never lands last
+
+	mu sync.Mutex
+	// Guarded by mu.
+	paces  paces
+	faults faults
+}
+
+// people is what the store says about others. It never changes: a new one
+// takes its place.
+type people struct {
+	blocked map[chat.AccountID]bool // capped at chat.MaxBlocks
+	devices map[chat.DeviceID]bool  // of blocked accounts; chat.MaxDevices each
+	trusted map[chat.AccountID]bool // free of cooling; capped at chat.MaxContacts
+}
+
+// New builds a Guard that knows nobody yet: call Refresh before connections
+// are taken.
+func New(cfg Config) *Guard {
+	log := cfg.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	g := &Guard{db: cfg.DB, log: log, paces: newPaces(), faults: newFaults()}
+	g.people.Store(new(people))
+	return g
+}
+
+// Refresh reads blocks, their devices and trusted contacts anew. Block and
+// Unblock do it themselves; call it at start, when a contact's trust changes
+// and when a manifest was pinned.
+func (g *Guard) Refresh(ctx context.Context) error {
+	g.swapping.Lock()
+	defer g.swapping.Unlock()
+	next := &people{blocked: map[chat.AccountID]bool{}, devices: map[chat.DeviceID]bool{}, trusted: map[chat.AccountID]bool{}}
+	if err := g.db.Read(ctx, next.read); err != nil {
+		return fmt.Errorf("reading blocks: %w", err)
+	}
+	g.people.Store(next)
+	return nil
+}
+
+func (p *people) read(tx *store.Tx) error {
+	blocks, err := tx.Blocks()
+	if err != nil {
+		return err
+	}
+	for _, a := range blocks {
+		p.blocked[a] = true
+		pin, err := tx.Pin(a)
+		if errors.Is(err, chat.ErrNotFound) {
+			continue // its devices are not known yet
+		}
+		if err != nil {
+			return err
+		}
+		for _, d := range pin.Devices {
+			// A manifest may claim a device of somebody else; the store keeps
+			// one owner of each.
+			owner, err := tx.PinByDevice(d)
+			if err == nil && owner.Account == a {
+				p.devices[d] = true
+			} else if err != nil && !errors.Is(err, chat.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	contacts, err := tx.Contacts()
+	if err != nil {
+		return err
+	}
+	for _, c := range contacts {
+		if c.Trusted {
+			p.trusted[c.Account] = true
+		}
+	}
+	return nil
+}
+
+// Allowed reports whether a device may connect: it belongs to no blocked
+// account and has not kept sending what nobody could accept. It is p2p's Gate.
+func (g *Guard) Allowed(d chat.DeviceID) bool {
+	if g.people.Load().devices[d] {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.faults.banned(d, time.Now())
+}
+
+// Blocked reports whether we blocked the account.
+func (g *Guard) Blocked(a chat.AccountID) bool { return g.people.Load().blocked[a] }
+
+// Blocks is every blocked account, sorted.
+func (g *Guard) Blocks() []chat.AccountID {
+	blocked := g.people.Load().blocked
+	list := make([]chat.AccountID, 0, len(blocked))
+	for a := range blocked {
+		list = append(list, a)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Block refuses an account and its devices from now on; it is never told. It
+// returns the devices whose connections are to be dropped. It fails with
+// chat.ErrTooLarge at chat.MaxBlocks.
+func (g *Guard) Block(ctx context.Context, a chat.AccountID) ([]chat.DeviceID, error) {
+	if blocked := g.people.Load().blocked; len(blocked) >= chat.MaxBlocks && !blocked[a] {
+		return nil, fmt.Errorf("blocking: %w: %d accounts are blocked", chat.ErrTooLarge, len(blocked))
+	}
+	var devices []chat.DeviceID
+	err := g.db.Write(ctx, func(tx *store.Tx) error {
+		pin, err := tx.Pin(a)
+		if err != nil && !errors.Is(err, chat.ErrNotFound) {
+			return err
+		}
+		devices = pin.Devices
+		return tx.Block(a, time.Now())
+	})
+	if err == nil {
+		err = g.Refresh(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("blocking: %w", err)
+	}
+	return slices.DeleteFunc(devices, g.Allowed), nil
+}
+
+// Unblock takes a block back. An account that is not blocked stays so.
+func (g *Guard) Unblock(ctx context.Context, a chat.AccountID) error {
+	err := g.db.Write(ctx, func(tx *store.Tx) error { return tx.Unblock(a) })
+	if err == nil {
+		err = g.Refresh(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("unblocking: %w", err)
+	}
+	return nil
+}
