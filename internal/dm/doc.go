@@ -1,0 +1,21 @@
+// Package dm carries private messages: Send writes them down, the Courier
+// hands them to the recipient's devices, and Receive is their only entrance.
+//
+// Callers: api sends, marks and answers requests; node runs the Courier, hands
+// it incoming streams and tells it which devices connected; the mailbox will
+// deliver into Receive. It calls store for every change, identity for devices
+// and keys, seal for the ratchet, guard for pace and blocks, and a Dialer.
+//
+// Invariants:
+//   - Write first, send second: a ciphertext leaves after the commit that
+//     holds it and the advanced session, and retries send the same bytes.
+//   - Receive commits session, message and seen mark together, and the receipt
+//     is signed after that commit. What did not open changed nothing.
+//   - A delivery state follows a proof: written bytes for SENT, a receipt of
+//     the recipient's device for everything above.
+//   - Sessions change inside store.Write only, so one writer orders them all.
+//
+// Goroutines: Run starts one worker for each device with waiting messages, at
+// most maxWorkers, and each worker one reader of answers; all end before Run
+// returns. Handle works in its caller's goroutine.
+package dm
