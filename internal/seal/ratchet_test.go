@@ -1,0 +1,381 @@
+package seal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"parley/internal/chat"
+)
+
+// TestCorruptLoseReplay is the order of events that found the shared-map bug in
+// a prototype: a damaged message stages skipped keys, is lost, and a key it
+// left behind opens an earlier message again.
+func TestCorruptLoseReplay(t *testing.T) {
+	run := func(t *testing.T, from, to *Session) {
+		var m [6][]byte
+		for i := range m {
+			m[i] = mustSeal(t, &from, fmt.Sprint(i))
+		}
+		mustOpen(t, &to, m[0], "0")
+		mustRefuse(t, to, flip(m[5], len(m[5])-1))
+		mustOpen(t, &to, m[3], "3")
+		mustRefuse(t, to, m[3])
+		mustRefuse(t, to, flip(m[5], len(m[5])-1))
+		mustRefuse(t, to, m[3])
+		mustOpen(t, &to, m[1], "1")
+		mustRefuse(t, to, m[1])
+		mustRefuse(t, to, m[0])
+		mustOpen(t, &to, m[5], "5")
+		mustOpen(t, &to, m[4], "4")
+		mustOpen(t, &to, m[2], "2")
+		for i := range m {
+			mustRefuse(t, to, m[i])
+		}
+	}
+	t.Run("at the responder", func(t *testing.T) {
+		a, b := newPair(t)
+		run(t, a, b)
+	})
+	t.Run("at the initiator", func(t *testing.T) {
+		a, b := newPair(t)
+		mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
+		run(t, b, a)
+	})
+	t.Run("across a DH step", func(t *testing.T) {
+		a, b := newPair(t)
+		old := [][]byte{mustSeal(t, &a, "old 0"), mustSeal(t, &a, "old 1"), mustSeal(t, &a, "old 2")}
+		mustOpen(t, &b, old[0], "old 0")
+		mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+		fresh := [][]byte{mustSeal(t, &a, "new 0"), mustSeal(t, &a, "new 1"), mustSeal(t, &a, "new 2")}
+		mustRefuse(t, b, flip(fresh[2], len(fresh[2])-1)) // would step and stage on both chains
+		mustOpen(t, &b, old[1], "old 1")
+		mustRefuse(t, b, old[1])
+		mustOpen(t, &b, fresh[1], "new 1")
+		mustRefuse(t, b, old[1])
+		mustRefuse(t, b, flip(fresh[2], len(fresh[2])-1))
+		mustRefuse(t, b, fresh[1])
+		mustOpen(t, &b, old[2], "old 2")
+		mustOpen(t, &b, fresh[0], "new 0")
+		mustOpen(t, &b, fresh[2], "new 2")
+		for _, m := range append(old, fresh...) {
+			mustRefuse(t, b, m)
+		}
+	})
+}
+
+// TestStatesAreIndependent opens different messages from one state: no branch
+// may see what another did.
+func TestStatesAreIndependent(t *testing.T) {
+	a, b := newPair(t)
+	var m [8][]byte
+	for i := range m {
+		m[i] = mustSeal(t, &a, fmt.Sprint(i))
+	}
+	mustOpen(t, &b, m[4], "4") // 0-3 stored
+	before := stateOf(t, b)
+	for i := range m {
+		if i == 4 {
+			continue
+		}
+		branch := b
+		mustOpen(t, &branch, m[i], fmt.Sprint(i))
+		for j := range m {
+			if j != 4 && j != i {
+				mustOpen(t, &branch, m[j], fmt.Sprint(j))
+			}
+		}
+		if !bytes.Equal(before, stateOf(t, b)) {
+			t.Fatalf("opening %d on a branch changed the state it came from", i)
+		}
+	}
+	branch := b
+	mustSeal(t, &branch, "reply")
+	if !bytes.Equal(before, stateOf(t, b)) {
+		t.Fatal("sealing changed the state it came from")
+	}
+}
+
+func TestEveryBitCounts(t *testing.T) {
+	a, b := newPair(t)
+	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
+	for _, m := range [][]byte{mustSeal(t, &a, "plain"), mustSeal(t, &b, "with a KEM key")} {
+		to := b
+		if len(m) > 1000 {
+			to = a
+		}
+		for i := range m {
+			for bit := range 8 {
+				bad := bytes.Clone(m)
+				bad[i] ^= 1 << bit
+				if len(m) > 1000 && (i > 200 && i < len(m)-60) && bit > 0 {
+					continue // the middle of the KEM part once per byte
+				}
+				if _, _, err := to.Open(noon, bad); err == nil {
+					t.Fatalf("bit %d of byte %d does not count", bit, i)
+				}
+			}
+		}
+		for _, n := range []int{0, 1, Overhead - 1, Overhead, len(m) - 1} {
+			mustRefuse(t, to, m[:n])
+		}
+		mustRefuse(t, to, append(bytes.Clone(m), 0))
+	}
+}
+
+// TestSkipBound forges, with the right keys, a message 2^31 ahead: it is
+// refused at once and leaves nothing.
+func TestSkipBound(t *testing.T) {
+	a, b := newPair(t)
+	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
+	mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	jump := func(s Session, n, pn uint32) []byte {
+		s.send.n, s.send.pn = n, pn
+		x := &s
+		return mustSeal(t, &x, "far")
+	}
+	for name, m := range map[string][]byte{
+		"number 2^31 in the next chain":  jump(*a, 1<<31, 1),
+		"number 1001 in the next chain":  jump(*a, 1001, 1),
+		"2^31 left in the chain before":  jump(*a, 0, 1<<31),
+		"1002 left in the chain before":  jump(*a, 0, 1002),
+		"fewer sent than already opened": jump(*a, 0, 0),
+		"the last number":                jump(*a, 1<<32-2, 1),
+	} {
+		mustRefuse(t, b, m)
+		best := time.Hour
+		for range 20 {
+			start := time.Now()
+			_, _, _ = b.Open(noon, m)
+			best = min(best, time.Since(start))
+		}
+		if best > time.Millisecond {
+			t.Errorf("%s: refused in %v, want under 1 ms", name, best)
+		}
+	}
+	mustOpen(t, &b, mustSeal(t, &a, "current"), "current")
+	for name, n := range map[string]uint32{"2^31": 1 << 31, "1001 ahead": 1 + 1001, "the last": 1<<32 - 2} {
+		t.Run(name, func(t *testing.T) { mustRefuse(t, b, jump(*a, n, 1)) })
+	}
+
+	// Exactly 1000 is allowed, in both chains at once.
+	x, y := newPair(t)
+	mustOpen(t, &y, mustSeal(t, &x, "hi"), "hi")
+	for range chat.MaxSkip {
+		mustSeal(t, &x, "lost")
+	}
+	mustOpen(t, &x, mustSeal(t, &y, "turn"), "turn")
+	for range chat.MaxSkip {
+		mustSeal(t, &x, "lost")
+	}
+	mustOpen(t, &y, mustSeal(t, &x, "found"), "found")
+	if n := stored(y); n != chat.MaxSkipped {
+		t.Errorf("%d keys stored, want %d", n, chat.MaxSkipped)
+	}
+}
+
+func stored(s *Session) int {
+	n := len(s.current.keys)
+	for _, g := range s.old {
+		n += len(g.keys)
+	}
+	return n
+}
+
+// TestStoredKeysAreBounded loses the first message of chain after chain: the
+// oldest header keys and the oldest message keys go.
+func TestStoredKeysAreBounded(t *testing.T) {
+	a, b := newPair(t)
+	var lost [][]byte
+	for i := range 30 {
+		for range 100 {
+			lost = append(lost, mustSeal(t, &a, "late"))
+		}
+		mustOpen(t, &b, mustSeal(t, &a, "seen"), "seen")
+		mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+		if n := stored(b); n != min(100*(i+1), chat.MaxSkipped) || len(b.old) > maxOldHeaders {
+			t.Fatalf("chain %d: %d keys, %d old header keys", i, n, len(b.old))
+		}
+	}
+	mustRefuse(t, b, lost[0])
+	mustRefuse(t, b, lost[999])
+	mustOpen(t, &b, lost[1000], "late")
+	mustOpen(t, &b, lost[2999], "late")
+
+	// One key per chain: 20 old chains, and the current one.
+	a, b = newPair(t)
+	lost = nil
+	for range 30 {
+		lost = append(lost, mustSeal(t, &a, "late"))
+		mustOpen(t, &b, mustSeal(t, &a, "seen"), "seen")
+		mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	}
+	if len(b.old) != maxOldHeaders {
+		t.Fatalf("%d old header keys, want %d", len(b.old), maxOldHeaders)
+	}
+	mustRefuse(t, b, lost[8])
+	for _, m := range lost[9:] {
+		mustOpen(t, &b, m, "late")
+	}
+	mustOpen(t, &b, mustSeal(t, &a, "on"), "on")
+	if len(b.old) != 0 {
+		t.Errorf("%d empty generations kept", len(b.old))
+	}
+}
+
+func TestSkippedKeysExpire(t *testing.T) {
+	a, b := newPair(t)
+	old := mustSeal(t, &a, "old chain")
+	mustOpen(t, &b, mustSeal(t, &a, "1"), "1")
+	mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	current := mustSeal(t, &a, "this chain")
+	mustOpen(t, &b, mustSeal(t, &a, "2"), "2")
+
+	just := noon.Add(chat.SkippedKeyLife)
+	for _, m := range [][]byte{old, current} {
+		if _, _, err := b.Open(just, m); err != nil {
+			t.Errorf("refused on its last day: %v", err)
+		}
+		if _, _, err := b.Open(just.Add(time.Minute), m); !errors.Is(err, ErrOpen) {
+			t.Errorf("opened after its life: %v", err)
+		}
+	}
+	if n := stored(b.Expire(just)); n != 2 {
+		t.Errorf("%d keys left on the last day, want 2", n)
+	}
+	gone := b.Expire(just.Add(time.Minute))
+	if stored(gone) != 0 || len(gone.old) != 0 {
+		t.Errorf("%d keys and %d header keys outlive their time", stored(gone), len(gone.old))
+	}
+	if stored(b) != 2 {
+		t.Error("Expire changed its session")
+	}
+	mustOpen(t, &gone, mustSeal(t, &a, "on"), "on")
+}
+
+func TestKEMSchedule(t *testing.T) {
+	a, b := newPair(t)
+	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
+	offers := func(s *Session) bool { return s.send.ek != nil }
+	if !offers(b) || b.kem == nil || offers(a) {
+		t.Fatal("the first reply, and only it, offers a key")
+	}
+	for range 3 { // every message of the chain repeats it; one is enough
+		mustSeal(t, &b, "lost")
+	}
+	mustOpen(t, &a, mustSeal(t, &b, "reply"), "reply")
+	if a.send.ct == nil || offers(a) {
+		t.Fatal("the next chain answers with a ciphertext")
+	}
+	if n := a.MessageSize(0); n != Overhead+1+partSize+1088 {
+		t.Errorf("size with a ciphertext %d", n)
+	}
+	mustSeal(t, &a, "lost")
+	mustOpen(t, &b, mustSeal(t, &a, "answer"), "answer")
+	if b.kem != nil || offers(b) || b.send.ct != nil {
+		t.Fatal("the exchange is over after the answer")
+	}
+	// No key until 50 messages have passed.
+	for range 24 {
+		mustOpen(t, &a, mustSeal(t, &b, "x"), "x")
+		if offers(a) {
+			t.Fatal("offered too early")
+		}
+		mustOpen(t, &b, mustSeal(t, &a, "y"), "y")
+		if offers(b) {
+			t.Fatal("offered too early")
+		}
+	}
+	mustOpen(t, &a, mustSeal(t, &b, "x"), "x")
+	if !offers(a) {
+		t.Errorf("no key offered after %d messages", chat.KEMStepMessages)
+	}
+	mustOpen(t, &b, mustSeal(t, &a, "y"), "y")
+	if offers(b) || b.send.ct == nil {
+		t.Error("the peer answers and does not offer as well")
+	}
+	// Or until a day has passed.
+	mustOpen(t, &a, mustSeal(t, &b, "x"), "x")
+	day := noon.Add(chat.KEMStepAge)
+	m := mustSeal(t, &a, "y")
+	early, _, err := b.Open(day.Add(-time.Second), m)
+	if err != nil || offers(early) {
+		t.Errorf("offered before a day is over (%v)", err)
+	}
+	late, _, err := b.Open(day, m)
+	if err != nil || !offers(late) {
+		t.Errorf("no key offered after a day (%v)", err)
+	}
+}
+
+// TestUnansweredKEMKeyIsRefused is a downgrade inside the session: a chain that
+// owes a ciphertext has none, or answers what nobody asked.
+func TestUnansweredKEMKeyIsRefused(t *testing.T) {
+	a, b := newPair(t)
+	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
+	mustOpen(t, &a, mustSeal(t, &b, "offer"), "offer")
+	mute := *a
+	mute.send.ct = nil
+	x := &mute
+	mustRefuse(t, b, mustSeal(t, &x, "no answer"))
+
+	mustOpen(t, &b, mustSeal(t, &a, "answer"), "answer")
+	mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	loud := *a
+	loud.send.ct = make([]byte, 1088)
+	x = &loud
+	mustRefuse(t, b, mustSeal(t, &x, "not asked"))
+	odd := *a
+	odd.send.ek = bytes.Repeat([]byte{0xff}, 1184)
+	x = &odd
+	mustRefuse(t, b, mustSeal(t, &x, "malformed key"))
+	mustOpen(t, &b, mustSeal(t, &a, "honest"), "honest")
+}
+
+func TestLead(t *testing.T) {
+	a, b := newPair(t)
+	for range 5 {
+		mustOpen(t, &b, mustSeal(t, &a, "x"), "x")
+	}
+	if a.Sent() != 5 || a.Lead() != 5 || b.Sent() != 0 {
+		t.Fatalf("sent %d, lead %d", a.Sent(), a.Lead())
+	}
+	r := a.Receipted(3)
+	if r.Lead() != 2 || a.Lead() != 5 {
+		t.Errorf("lead %d after a receipt for 3 of 5", r.Lead())
+	}
+	if r.Receipted(2).Lead() != 2 || r.Receipted(6).Lead() != 2 {
+		t.Error("an old receipt or one from the future moved the lead")
+	}
+	back, err := UnmarshalSession(stateOf(t, r))
+	if err != nil || back.Lead() != 2 || back.Sent() != 5 {
+		t.Errorf("lead lost at rest: %v", err)
+	}
+}
+
+func TestMessageSizes(t *testing.T) {
+	a, b := newPair(t)
+	for range 3 {
+		for _, n := range []int{0, 1, 100, 900} {
+			text := bytes.Repeat([]byte{0x80}, n) // padding bytes as content
+			small := a.MessageSize(n)
+			for _, size := range []int{0, small, 4 << 10, 63 << 10} {
+				next, m, err := a.Seal(noon, text, size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if wanted := max(size, small); len(m) != wanted {
+					t.Fatalf("message of %d bytes, want %d", len(m), wanted)
+				}
+				a = next
+				mustOpen(t, &b, m, string(text))
+			}
+			if _, _, err := a.Seal(noon, text, small-1); !errors.Is(err, chat.ErrTooLarge) {
+				t.Errorf("%d bytes in %d: %v", n, small-1, err)
+			}
+		}
+		a, b = b, a // with KEM fields next
+	}
+}
