@@ -51,16 +51,16 @@ func newFaults() faults {
 func (g *Guard) Misbehaved(d chat.DeviceID, why string) {
 	now := time.Now()
 	g.mu.Lock()
-	banned, isNew := g.faults.note(d, now)
+	banned := g.faults.note(d, now)
 	log, skipped := g.faults.mayLog(now)
 	g.mu.Unlock()
-	if log || isNew {
+	if log {
 		g.log.Warn("peer misbehaved", "device", d.Short(), "why", why, "banned", banned, "skippedLines", skipped)
 	}
 }
 
-// note counts a fault. isNew says that it began a ban.
-func (f *faults) note(d chat.DeviceID, now time.Time) (banned, isNew bool) {
+// note counts a fault and reports whether the device is banned.
+func (f *faults) note(d chat.DeviceID, now time.Time) bool {
 	e := f.byDevice[d]
 	if e == nil {
 		if f.order.Len() >= maxFaulty {
@@ -79,14 +79,14 @@ func (f *faults) note(d chat.DeviceID, now time.Time) (banned, isNew bool) {
 	x.last = now
 	x.count++
 	if x.until.After(now) {
-		return true, false
+		return true
 	}
 	if x.count < faultLimit {
-		return false, false
+		return false
 	}
 	x.count = 0
 	x.until = now.Add(banLife)
-	return true, true
+	return true
 }
 
 // banned reports whether d sits out. A ban longer than banLife means that our

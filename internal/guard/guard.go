@@ -26,8 +26,8 @@ type Guard struct {
 	db  *store.DB
 	log *slog.Logger
 
-	people   atomic.Pointer[people]
-	swapping sync.Mutex // held by Refresh, so that an older view never lands last
+	people  atomic.Pointer[people]
+	refresh atomic.Uint64 // number of the newest Refresh
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -38,35 +38,53 @@ type Guard struct {
 // people is what the store says about others. It never changes: a new one
 // takes its place.
 type people struct {
-	blocked map[chat.AccountID]bool // capped at chat.MaxBlocks
-	devices map[chat.DeviceID]bool  // of blocked accounts; chat.MaxDevices each
-	trusted map[chat.AccountID]bool // free of cooling; capped at chat.MaxContacts
+	refresh uint64                           // number of the Refresh that read it
+	blocked map[chat.AccountID]bool          // capped at chat.MaxBlocks
+	devices map[chat.DeviceID]chat.AccountID // of blocked accounts; chat.MaxDevices each
+	trusted map[chat.AccountID]bool          // free of cooling; capped at chat.MaxContacts
 }
 
-// New builds a Guard that knows nobody yet: call Refresh before connections
-// are taken.
-func New(cfg Config) *Guard {
+// readTimeout ends a start on a disk that does not answer.
+const readTimeout = 30 * time.Second
+
+// New builds a Guard that knows what the store knows.
+func New(cfg Config) (*Guard, error) {
 	log := cfg.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	g := &Guard{db: cfg.DB, log: log, paces: newPaces(), faults: newFaults()}
 	g.people.Store(new(people))
-	return g
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	if err := g.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // Refresh reads blocks, their devices and trusted contacts anew. Block and
-// Unblock do it themselves; call it at start, when a contact's trust changes
-// and when a manifest was pinned.
+// Unblock do it themselves; call it when a contact's trust changes and when a
+// manifest was pinned.
 func (g *Guard) Refresh(ctx context.Context) error {
-	g.swapping.Lock()
-	defer g.swapping.Unlock()
-	next := &people{blocked: map[chat.AccountID]bool{}, devices: map[chat.DeviceID]bool{}, trusted: map[chat.AccountID]bool{}}
+	next := &people{
+		refresh: g.refresh.Add(1),
+		blocked: map[chat.AccountID]bool{},
+		devices: map[chat.DeviceID]chat.AccountID{},
+		trusted: map[chat.AccountID]bool{},
+	}
 	if err := g.db.Read(ctx, next.read); err != nil {
 		return fmt.Errorf("reading blocks: %w", err)
 	}
-	g.people.Store(next)
-	return nil
+	for {
+		now := g.people.Load()
+		if now.refresh > next.refresh {
+			return nil // a Refresh that began after ours saw all that ours did
+		}
+		if g.people.CompareAndSwap(now, next) {
+			return nil
+		}
+	}
 }
 
 func (p *people) read(tx *store.Tx) error {
@@ -88,7 +106,7 @@ func (p *people) read(tx *store.Tx) error {
 			// one owner of each.
 			owner, err := tx.PinByDevice(d)
 			if err == nil && owner.Account == a {
-				p.devices[d] = true
+				p.devices[d] = a
 			} else if err != nil && !errors.Is(err, chat.ErrNotFound) {
 				return err
 			}
@@ -109,7 +127,7 @@ func (p *people) read(tx *store.Tx) error {
 // Allowed reports whether a device may connect: it belongs to no blocked
 // account and has not kept sending what nobody could accept. It is p2p's Gate.
 func (g *Guard) Allowed(d chat.DeviceID) bool {
-	if g.people.Load().devices[d] {
+	if _, blocked := g.people.Load().devices[d]; blocked {
 		return false
 	}
 	g.mu.Lock()
@@ -131,29 +149,33 @@ func (g *Guard) Blocks() []chat.AccountID {
 	return list
 }
 
-// Block refuses an account and its devices from now on; it is never told. It
-// returns the devices whose connections are to be dropped. It fails with
-// chat.ErrTooLarge at chat.MaxBlocks.
-func (g *Guard) Block(ctx context.Context, a chat.AccountID) ([]chat.DeviceID, error) {
-	if blocked := g.people.Load().blocked; len(blocked) >= chat.MaxBlocks && !blocked[a] {
-		return nil, fmt.Errorf("blocking: %w: %d accounts are blocked", chat.ErrTooLarge, len(blocked))
-	}
-	var devices []chat.DeviceID
-	err := g.db.Write(ctx, func(tx *store.Tx) error {
-		pin, err := tx.Pin(a)
-		if err != nil && !errors.Is(err, chat.ErrNotFound) {
-			return err
+// BlockedDevices is the devices of a blocked account that we know of: their
+// connections are to be dropped.
+func (g *Guard) BlockedDevices(a chat.AccountID) []chat.DeviceID {
+	var list []chat.DeviceID
+	for d, owner := range g.people.Load().devices {
+		if owner == a {
+			list = append(list, d)
 		}
-		devices = pin.Devices
-		return tx.Block(a, time.Now())
-	})
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Block refuses an account and its devices from now on; the account is never
+// told. It fails with chat.ErrTooLarge at chat.MaxBlocks.
+func (g *Guard) Block(ctx context.Context, a chat.AccountID) error {
+	if blocked := g.people.Load().blocked; len(blocked) >= chat.MaxBlocks && !blocked[a] {
+		return fmt.Errorf("blocking: %w: %d accounts are blocked", chat.ErrTooLarge, len(blocked))
+	}
+	err := g.db.Write(ctx, func(tx *store.Tx) error { return tx.Block(a, time.Now()) })
 	if err == nil {
 		err = g.Refresh(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("blocking: %w", err)
+		return fmt.Errorf("blocking: %w", err)
 	}
-	return slices.DeleteFunc(devices, g.Allowed), nil
+	return nil
 }
 
 // Unblock takes a block back. An account that is not blocked stays so.
