@@ -271,7 +271,8 @@ type FirstContact struct {
 	KemCiphertext []byte                 `protobuf:"bytes,8,opt,name=kem_ciphertext,json=kemCiphertext,proto3" json:"kem_ciphertext,omitempty"`
 	BundleHash    []byte                 `protobuf:"bytes,9,opt,name=bundle_hash,json=bundleHash,proto3" json:"bundle_hash,omitempty"` // SHA-256 of the bundle's Signed bytes
 	OneTimeId     []byte                 `protobuf:"bytes,10,opt,name=one_time_id,json=oneTimeId,proto3" json:"one_time_id,omitempty"`
-	Message       []byte                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"` // the ratchet message
+	Message       []byte                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`                             // the ratchet message
+	SessionTime   int64                  `protobuf:"varint,12,opt,name=session_time,json=sessionTime,proto3" json:"session_time,omitempty"` // Unix milliseconds: when the initiator set it up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -383,6 +384,13 @@ func (x *FirstContact) GetMessage() []byte {
 	return nil
 }
 
+func (x *FirstContact) GetSessionTime() int64 {
+	if x != nil {
+		return x.SessionTime
+	}
+	return 0
+}
+
 // Content is the plaintext of a ratchet message; MessageID is the SHA-256 of
 // its bytes.
 type Content struct {
@@ -405,11 +413,9 @@ type Content struct {
 	//	*Content_Reaction_
 	//	*Content_Answer_
 	//	*Content_Receipts_
-	Body         isContent_Body `protobuf_oneof:"body"`
-	MailboxId    []byte         `protobuf:"bytes,17,opt,name=mailbox_id,json=mailboxId,proto3" json:"mailbox_id,omitempty"` // sender's, reserved for the mailbox
-	MailboxToken []byte         `protobuf:"bytes,18,opt,name=mailbox_token,json=mailboxToken,proto3" json:"mailbox_token,omitempty"`
-	// Set while the session has no answer: when this side set it up.
-	SessionTime   int64 `protobuf:"varint,19,opt,name=session_time,json=sessionTime,proto3" json:"session_time,omitempty"`
+	Body          isContent_Body `protobuf_oneof:"body"`
+	MailboxId     []byte         `protobuf:"bytes,17,opt,name=mailbox_id,json=mailboxId,proto3" json:"mailbox_id,omitempty"` // sender's, reserved for the mailbox
+	MailboxToken  []byte         `protobuf:"bytes,18,opt,name=mailbox_token,json=mailboxToken,proto3" json:"mailbox_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,13 +593,6 @@ func (x *Content) GetMailboxToken() []byte {
 		return x.MailboxToken
 	}
 	return nil
-}
-
-func (x *Content) GetSessionTime() int64 {
-	if x != nil {
-		return x.SessionTime
-	}
-	return 0
 }
 
 type isContent_Body interface {
@@ -1255,7 +1254,7 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"\x05token\x18\x05 \x01(\fH\x00R\x05token\x12\x16\n" +
 	"\x05stamp\x18\x06 \x01(\fH\x00R\x05stamp\x12\x12\n" +
 	"\x04blob\x18\a \x01(\fR\x04blobB\b\n" +
-	"\x06permit\"\xe2\x02\n" +
+	"\x06permit\"\x85\x03\n" +
 	"\fFirstContact\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
 	"\x05suite\x18\x02 \x01(\rR\x05suite\x12\x1f\n" +
@@ -1272,7 +1271,8 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"bundleHash\x12\x1e\n" +
 	"\vone_time_id\x18\n" +
 	" \x01(\fR\toneTimeId\x12\x18\n" +
-	"\amessage\x18\v \x01(\fR\amessage\"\xda\a\n" +
+	"\amessage\x18\v \x01(\fR\amessage\x12!\n" +
+	"\fsession_time\x18\f \x01(\x03R\vsessionTime\"\xb7\a\n" +
 	"\aContent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\"\n" +
@@ -1295,8 +1295,7 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"\breceipts\x18\x10 \x01(\v2 .parley.wire.v1.Content.ReceiptsH\x00R\breceipts\x12\x1d\n" +
 	"\n" +
 	"mailbox_id\x18\x11 \x01(\fR\tmailboxId\x12#\n" +
-	"\rmailbox_token\x18\x12 \x01(\fR\fmailboxToken\x12!\n" +
-	"\fsession_time\x18\x13 \x01(\x03R\vsessionTime\x1a5\n" +
+	"\rmailbox_token\x18\x12 \x01(\fR\fmailboxToken\x1a5\n" +
 	"\x04Text\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x19\n" +
 	"\breply_to\x18\x02 \x01(\fR\areplyTo\x1a2\n" +
