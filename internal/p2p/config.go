@@ -45,10 +45,13 @@ type Transports struct {
 // Config is all a Host needs. Key is required; everything else has a default.
 type Config struct {
 	Key ed25519.PrivateKey
-	// Listen are multiaddresses; nil means every transport on a free port of
-	// all interfaces (of loopback only, with Loopback). An empty list that is
-	// not nil listens nowhere.
-	Listen     []string
+	// Listen are multiaddresses; nil means every transport on Port of all
+	// interfaces (of loopback only, with Loopback). An empty list that is not
+	// nil listens nowhere.
+	Listen []string
+	// Port is for TCP and UDP alike; 0 takes free ones, which then differ
+	// after each start, so that others have to look us up again.
+	Port       int
 	Transports Transports
 	// Bootstrap are multiaddresses with a /p2p part, asked after Remembered.
 	Bootstrap   []string
@@ -65,11 +68,12 @@ type Config struct {
 	// StrictTransport refuses Noise, and with it WebTransport and
 	// WebRTC-direct: every connection then has a post-quantum key exchange.
 	StrictTransport bool
-	Gate            Gate
-	Namespaces      []Namespace
-	// Ping answers and asks over libp2p's ping protocol; off saves nothing
-	// but a goroutine per question.
-	Log *slog.Logger
+	// Gate is asked for every connection; nil lets everybody in.
+	Gate       Gate
+	Namespaces []Namespace
+	Log        *slog.Logger
+	// Client keeps out of the DHT's servers: for devices with little power.
+	Client bool
 	// Simulated is for hosts on simulated links in a synctest bubble: QUIC on
 	// the addresses of Listen and no identify address discovery, which stalls
 	// a bubble. Options then carries the links.
@@ -85,11 +89,11 @@ type Status struct {
 	Alone bool
 	// Reachability is "unknown", "public" or "private".
 	Reachability string
-	DHTServer    bool
-	Peers        int // connected devices
-	Relayed      int // of these, through a relay
-	DHTPeers     int // in the routing table
-	Records      int // DHT records kept for others
+	DHTServer    bool // others may ask us
+	Peers        int  // connected devices
+	Relayed      int  // of these, through a relay
+	DHTPeers     int  // in the routing table
+	Records      int  // DHT records kept for others
 	Addrs        []string
 }
 

@@ -2,38 +2,264 @@ package p2p
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/libp2p/go-libp2p"
+	dht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/records"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"golang.org/x/sync/errgroup"
 
 	"parley/internal/chat"
 	"parley/internal/live"
-	"parley/internal/wire"
 )
 
-// Host is one node on the network.
-type Host struct{ status live.Value[Status] }
+// drainTime is how long Run lets handlers finish before their streams are cut.
+const drainTime = 2 * time.Second
 
-var errSoon = errors.New("p2p: not built yet")
+// Host is one node on the network. Its methods may be called from any
+// goroutine, before, during and after Run; before Run nothing is reachable.
+type Host struct {
+	// Set by New, never changed.
+	cfg       Config
+	log       *slog.Logger
+	key       crypto.PrivKey
+	host      host.Host
+	dht       *dht.IpfsDHT
+	validator validator
+	store     *recordStore
+	values    *records.ValueStore // the store under the validator's rules
+	guide     []peer.AddrInfo     // bootstrap peers
+	past      []peer.AddrInfo     // remembered peers
 
-func New(cfg Config) (*Host, error)                     { return nil, errSoon }
-func (h *Host) Run(ctx context.Context) error           { return errSoon }
-func (h *Host) Device() chat.DeviceID                   { return "" }
-func (h *Host) Handle(protocol string, fn wire.Handler) {}
-func (h *Host) Open(ctx context.Context, d chat.DeviceID, protocol string) (wire.Stream, error) {
-	return nil, errSoon
+	status  live.Value[Status]
+	ready   atomic.Bool // joined and refreshed, or alone
+	alone   atomic.Bool
+	running atomic.Bool
+	// reachable is a network.Reachability.
+	reachable atomic.Int32
+	nudge     chan struct{} // capacity 1: the join loop should look again
+
+	pool pool
 }
-func (h *Host) AddPeer(d chat.DeviceID, addrs []string, ttl time.Duration) error { return errSoon }
-func (h *Host) LearnPeerRecord(envelope []byte) (chat.DeviceID, []string, error) {
-	return "", nil, errSoon
+
+// New builds a host that neither listens nor dials before Run. Without a Run
+// it must be closed with Close.
+func New(cfg Config) (*Host, error) {
+	if len(cfg.Key) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("%w: the host needs an Ed25519 key", chat.ErrInvalid)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(cfg.Key)
+	if err != nil {
+		return nil, fmt.Errorf("reading host key: %w", err)
+	}
+	h := &Host{cfg: cfg, log: cfg.Log, key: key, nudge: make(chan struct{}, 1)}
+	if !cfg.NoBootstrap {
+		if h.guide, err = parseGuides(cfg.Bootstrap); err != nil {
+			return nil, err
+		}
+	}
+	if h.past, err = parsePeers(cfg.Remembered); err != nil {
+		return nil, err
+	}
+	if _, err := h.listenAddrs(); err != nil {
+		return nil, err
+	}
+	h.pool.slots = make(chan struct{}, chat.StreamsInbound)
+
+	options, err := h.options()
+	if err != nil {
+		return nil, err
+	}
+	if h.host, err = libp2p.New(options...); err != nil {
+		return nil, fmt.Errorf("building host: %w", err)
+	}
+	if err := h.buildDHT(); err != nil {
+		return nil, errors.Join(err, h.host.Close())
+	}
+	h.refreshStatus()
+	return h, nil
 }
-func (h *Host) PeerRecord() ([]byte, error)                                      { return nil, errSoon }
-func (h *Host) Addrs() []string                                                  { return nil }
-func (h *Host) Get(ctx context.Context, key string) ([]byte, error)              { return nil, errSoon }
-func (h *Host) Put(ctx context.Context, key string, value []byte) error          { return errSoon }
-func (h *Host) Closest(ctx context.Context, key []byte) ([]chat.DeviceID, error) { return nil, errSoon }
-func (h *Host) Find(ctx context.Context, d chat.DeviceID) (Lookup, error)        { return Lookup{}, errSoon }
-func (h *Host) Ping(ctx context.Context, d chat.DeviceID) (time.Duration, error) { return 0, errSoon }
-func (h *Host) Status() *live.Value[Status]                                      { return &h.status }
-func (h *Host) Peers() []PeerInfo                                                { return nil }
-func (h *Host) Remember() []Peer                                                 { return nil }
-func (h *Host) Drop(d chat.DeviceID)                                             {}
+
+// Run listens, joins the network and stays in it until ctx ends. It returns
+// when every handler has returned and everything is closed; the Host is then
+// of no more use. A second call is a bug.
+func (h *Host) Run(ctx context.Context) error {
+	if !h.running.CompareAndSwap(false, true) {
+		panic("p2p: Run called twice")
+	}
+	defer h.log.Debug("network closed", "device", h.Device().Short())
+	if err := h.listen(); err != nil {
+		return errors.Join(err, h.Close())
+	}
+	h.refreshStatus()
+	watch, err := h.watchEvents()
+	if err != nil {
+		return errors.Join(err, h.Close())
+	}
+	h.log.Info("network up", "device", h.Device().Short(), "addrs", h.Addrs())
+
+	group, loops := errgroup.WithContext(ctx)
+	group.Go(func() error { return watch.run(loops) })
+	group.Go(func() error { return h.join(loops) })
+	err = group.Wait()
+	h.drain()
+	return errors.Join(err, h.Close())
+}
+
+// drain refuses new streams, lets the handlers finish for a while, then cuts
+// their streams and waits.
+func (h *Host) drain() {
+	done := h.pool.close()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// Close ends a Host that was built and never run; Run calls it at its end.
+func (h *Host) Close() error {
+	h.pool.close()
+	var errs []error
+	if err := h.dht.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("closing dht: %w", err))
+	}
+	if err := h.host.Close(); err != nil {
+		errs = append(errs, fmt.Errorf("closing host: %w", err))
+	}
+	<-h.pool.close()
+	return errors.Join(errs...)
+}
+
+// Device is this host's own id.
+func (h *Host) Device() chat.DeviceID { return deviceOf(h.host.ID()) }
+
+func (h *Host) listen() error {
+	addrs, err := h.listenAddrs()
+	if err != nil || len(addrs) == 0 {
+		return err
+	}
+	if err := h.host.Network().Listen(addrs...); err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	// Listen is content with one address of many: say what is missing.
+	if got := len(h.host.Network().ListenAddresses()); got < len(addrs) {
+		h.log.Warn("some addresses could not be listened on", "wanted", len(addrs), "got", got)
+	}
+	return nil
+}
+
+func deviceOf(p peer.ID) chat.DeviceID { return chat.DeviceID(p.String()) }
+
+// peerOf reads a device id. It fails with chat.ErrInvalid unless the id holds
+// an Ed25519 key: other keys never run a Parley host (N4).
+func peerOf(d chat.DeviceID) (peer.ID, error) {
+	id, err := peer.Decode(string(d))
+	if err != nil {
+		return "", fmt.Errorf("%w: not a device id: %q", chat.ErrInvalid, d)
+	}
+	if !isEd25519(id) {
+		return "", fmt.Errorf("%w: device id without an Ed25519 key", chat.ErrInvalid)
+	}
+	return id, nil
+}
+
+func isEd25519(id peer.ID) bool {
+	pub, err := id.ExtractPublicKey()
+	return err == nil && pub.Type() == crypto.Ed25519
+}
+
+func parseGuides(texts []string) ([]peer.AddrInfo, error) {
+	addrs := make([]ma.Multiaddr, 0, len(texts))
+	for _, text := range texts {
+		a, err := ma.NewMultiaddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: bootstrap address %q: %w", chat.ErrInvalid, text, err)
+		}
+		addrs = append(addrs, a)
+	}
+	guides, err := peer.AddrInfosFromP2pAddrs(addrs...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: a bootstrap address needs a /p2p part: %w", chat.ErrInvalid, err)
+	}
+	return guides, nil
+}
+
+// parsePeers forgives: remembered peers come from a store that outlives
+// address formats.
+func parsePeers(peers []Peer) ([]peer.AddrInfo, error) {
+	var out []peer.AddrInfo
+	for _, p := range peers {
+		id, err := peerOf(p.Device)
+		if err != nil {
+			return nil, fmt.Errorf("remembered peer: %w", err)
+		}
+		if addrs := parseAddrs(p.Addrs); len(addrs) > 0 {
+			out = append(out, peer.AddrInfo{ID: id, Addrs: addrs})
+		}
+	}
+	return out, nil
+}
+
+// pool counts running handlers.
+type pool struct {
+	slots chan struct{} // one for each running handler
+
+	mu     sync.Mutex
+	closed chan struct{} // closed when no handler runs after close; nil while open
+	active int
+}
+
+// enter takes a slot, and fails when none is free or the pool closes.
+func (p *pool) enter() bool {
+	select {
+	case p.slots <- struct{}{}:
+	default:
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed != nil {
+		<-p.slots
+		return false
+	}
+	p.active++
+	return true
+}
+
+func (p *pool) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	<-p.slots
+	p.active--
+	if p.closed != nil && p.active == 0 {
+		close(p.closed)
+	}
+}
+
+// close lets nobody in any more; the channel is closed when all have left.
+func (p *pool) close() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed == nil {
+		p.closed = make(chan struct{})
+		if p.active == 0 {
+			close(p.closed)
+		}
+	}
+	return p.closed
+}

@@ -1,0 +1,167 @@
+package p2p
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
+
+	"parley/internal/chat"
+)
+
+const (
+	// dialAtOnce bounds the parallel dials of one round of joining.
+	dialAtOnce = 8
+	// tableWait is how long the routing table may take to hold the first
+	// connected peer: it is asked two questions before.
+	tableWait = 3 * time.Second
+	tablePoll = 20 * time.Millisecond
+)
+
+// join keeps the host in the network: remembered peers first, then bootstrap
+// peers, again and again with a jittered backoff while fewer than
+// chat.ConnsWanted are connected. After the first connection, and again after
+// having been alone, it refreshes the routing table: before that lookups would
+// miss half of what is there.
+func (h *Host) join(ctx context.Context) error {
+	h.keepGuides()
+	wait := chat.RejoinMin
+	for first := true; ; first = false {
+		h.findPeers(ctx)
+		connected := h.settle(ctx, first)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if connected == 0 {
+			wait = min(2*wait, chat.RejoinMax)
+			if first {
+				h.log.Info("nobody answers yet", "bootstrap", len(h.guide), "remembered", len(h.past))
+			}
+		} else {
+			wait = min(4*wait, chat.RejoinMax)
+		}
+		if !h.rest(ctx, jitter(wait)) {
+			return nil
+		}
+	}
+}
+
+// rest waits until it is time to look for peers again, and keeps the view of
+// the network current meanwhile.
+func (h *Host) rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-h.nudge:
+			// Somebody came while we were alone, or everybody left.
+			if h.alone.Load() != (h.connected() == 0) {
+				h.settle(ctx, false)
+			}
+		}
+	}
+}
+
+// settle brings Ready and Alone in line with who is connected.
+func (h *Host) settle(ctx context.Context, first bool) int {
+	connected := h.connected()
+	switch {
+	case connected == 0:
+		h.alone.Store(true)
+		// With nobody to wait for, alone is as ready as it gets.
+		if first && len(h.guide)+len(h.past) == 0 {
+			h.ready.Store(true)
+		}
+	case h.alone.Load() || !h.ready.Load():
+		if h.fillTable(ctx) {
+			h.alone.Store(false)
+			h.ready.Store(true)
+			h.log.Info("joined the network", "peers", connected, "table", h.dht.RoutingTable().Size())
+		}
+	}
+	h.refreshStatus()
+	return connected
+}
+
+// fillTable waits until the routing table holds somebody, then refreshes it.
+// Peers that serve no DHT leave it empty: then there is nothing to refresh.
+func (h *Host) fillTable(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, chat.LookupTimeout)
+	defer cancel()
+	poll := time.NewTicker(tablePoll)
+	defer poll.Stop()
+	for start := time.Now(); h.dht.RoutingTable().Size() == 0; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-poll.C:
+		}
+		if time.Since(start) > tableWait {
+			return h.connected() > 0
+		}
+	}
+	select {
+	case err := <-h.dht.RefreshRoutingTable():
+		if err != nil {
+			h.log.Debug("refreshing routing table", "error", err)
+		}
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (h *Host) connected() int { return len(h.host.Network().Peers()) }
+
+// lookAgain nudges the join loop.
+func (h *Host) lookAgain() {
+	select {
+	case h.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// findPeers dials until enough are connected: first who was there before,
+// then, if too few are left, the bootstrap peers.
+func (h *Host) findPeers(ctx context.Context) {
+	h.dialSome(ctx, h.past)
+	if h.connected() < chat.ConnsWanted {
+		h.dialSome(ctx, h.guide)
+	}
+}
+
+func (h *Host) dialSome(ctx context.Context, peers []peer.AddrInfo) {
+	var group errgroup.Group
+	group.SetLimit(dialAtOnce)
+	for _, i := range rand.Perm(len(peers)) {
+		p := peers[i]
+		if ctx.Err() != nil || h.connected() >= chat.ConnsWanted {
+			break
+		}
+		if p.ID == h.host.ID() || h.host.Network().Connectedness(p.ID) == network.Connected {
+			continue
+		}
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
+			defer cancel()
+			if err := h.host.Connect(ctx, p); err != nil {
+				h.log.Debug("peer not reached", "peer", deviceOf(p.ID).Short(), "error", err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // its functions return nil
+}
+
+// jitter spreads d over ± 20 %, so that a crowd that lost the same peer does
+// not come back at once.
+func jitter(d time.Duration) time.Duration {
+	return d - d/5 + rand.N(2*d/5)
+}

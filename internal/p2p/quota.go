@@ -1,0 +1,196 @@
+package p2p
+
+import (
+	"context"
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	ds "github.com/ipfs/go-datastore"
+	dsq "github.com/ipfs/go-datastore/query"
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
+	kb "github.com/libp2p/go-libp2p-kbucket"
+	kadrecord "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"parley/internal/chat"
+)
+
+// recordStore keeps the DHT records of others in memory, within
+// chat.DHTRecords and chat.DHTBytes. Full, it refuses new keys and lets known
+// ones be renewed: an attacker cannot push honest records out (D4).
+type recordStore struct {
+	mu    sync.RWMutex
+	data  map[ds.Key][]byte
+	bytes int
+}
+
+func newRecordStore() *recordStore { return &recordStore{data: make(map[ds.Key][]byte)} }
+
+func (s *recordStore) size() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.data)
+}
+
+// Put fails with chat.ErrStorageFull.
+func (s *recordStore) Put(_ context.Context, key ds.Key, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, known := s.data[key]
+	grown := s.bytes + len(value) - len(old)
+	if !known {
+		grown += len(key.String())
+	}
+	if grown > chat.DHTBytes || (!known && len(s.data) >= chat.DHTRecords) {
+		return fmt.Errorf("keeping record: %w", chat.ErrStorageFull)
+	}
+	s.data[key], s.bytes = value, grown
+	return nil
+}
+
+func (s *recordStore) Get(_ context.Context, key ds.Key) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	value, ok := s.data[key]
+	if !ok {
+		return nil, ds.ErrNotFound
+	}
+	return value, nil
+}
+
+func (s *recordStore) Has(_ context.Context, key ds.Key) (bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.data[key]
+	return ok, nil
+}
+
+func (s *recordStore) GetSize(_ context.Context, key ds.Key) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	value, ok := s.data[key]
+	if !ok {
+		return -1, ds.ErrNotFound
+	}
+	return len(value), nil
+}
+
+func (s *recordStore) Delete(_ context.Context, key ds.Key) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.data[key]; ok {
+		s.bytes -= len(old) + len(key.String())
+		delete(s.data, key)
+	}
+	return nil
+}
+
+// Query serves the sweep of old records.
+func (s *recordStore) Query(_ context.Context, q dsq.Query) (dsq.Results, error) {
+	s.mu.RLock()
+	var entries []dsq.Entry
+	for key, value := range s.data {
+		entries = append(entries, dsq.Entry{Key: key.String(), Size: len(value), Value: value})
+	}
+	s.mu.RUnlock()
+	return dsq.NaiveQueryApply(q, dsq.ResultsWithEntries(q, entries)), nil
+}
+
+func (s *recordStore) Batch(context.Context) (ds.Batch, error) { return ds.NewBasicBatch(s), nil }
+func (s *recordStore) Sync(context.Context, ds.Key) error      { return nil }
+func (s *recordStore) Close() error                            { return nil }
+
+// storeKey is where kad-dht files a record in its datastore.
+func storeKey(key string) ds.Key {
+	name, _, err := kadrecord.SplitKey(key)
+	if err != nil {
+		return ds.NewKey("/")
+	}
+	return ds.NewKey("/" + name + "/" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(key)))
+}
+
+// entrance judges every DHT request before kad-dht handles it. It sees the
+// peer and its address; what it cannot see is whether a put is valid, so
+// invalid ones use up their network's quota too.
+type entrance struct {
+	host  host.Host
+	store *recordStore
+	table *kb.RoutingTable // set once, before the host listens
+
+	requests *paces[peer.ID]      // N8
+	newKeys  *paces[netip.Prefix] // D4, for each /24 or /48
+	newLocal *paces[peer.ID]      // D4, on private networks and in small ones
+}
+
+func newEntrance(h *Host) *entrance {
+	every := time.Hour / chat.DHTNewKeys
+	return &entrance{
+		host:     h.host,
+		store:    h.store,
+		requests: newPaces[peer.ID](time.Second/chat.DHTRequests, chat.DHTRequestBurst, chat.MaxStrangers),
+		newKeys:  newPaces[netip.Prefix](every, chat.DHTNewBurst, chat.MaxStrangers),
+		newLocal: newPaces[peer.ID](every, chat.DHTNewBurst, chat.MaxStrangers),
+	}
+}
+
+// refused is a message type that no handler knows: kad-dht resets the stream.
+const refused = pb.Message_MessageType(-1)
+
+func (e *entrance) check(_ context.Context, s network.Stream, m *pb.Message) {
+	if !e.allowed(s, m) {
+		m.Type = refused
+	}
+}
+
+func (e *entrance) allowed(s network.Stream, m *pb.Message) bool {
+	now := time.Now()
+	from, addr := s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr()
+	if !local(addr) && !e.requests.take(from, now) {
+		return false
+	}
+	if m.GetType() != pb.Message_PUT_VALUE {
+		return true
+	}
+	key := string(m.GetKey())
+	if len(m.GetRecord().GetValue()) > chat.MaxRecord || len(key) > chat.MaxRecord {
+		return false
+	}
+	if ok, err := e.store.Has(context.Background(), storeKey(key)); err != nil || ok {
+		return err == nil // a renewal is free
+	}
+	small := e.table.Size() < chat.SmallNetwork
+	if !small && !e.near(key) {
+		return false
+	}
+	prefix, ok := netOf(addr, 24, 48)
+	if small || local(addr) || !ok {
+		return e.newLocal.take(from, now)
+	}
+	return e.newKeys.take(prefix, now)
+}
+
+// near reports whether this node is one that should keep the key: within
+// chat.DHTRegionFactor times the radius that holds its own region.
+func (e *entrance) near(key string) bool {
+	self := kb.ConvertPeerID(e.host.ID())
+	region := e.table.NearestPeers(self, regionSize)
+	if len(region) < regionSize {
+		return true
+	}
+	radius := distance(self, kb.ConvertPeerID(region[regionSize-1]))
+	return distance(self, kb.ConvertKey(key))/chat.DHTRegionFactor <= radius
+}
+
+// regionSize is the number of nodes that keep a record.
+const regionSize = 20
+
+// distance is the leading 64 bits of the XOR distance.
+func distance(a, b kb.ID) uint64 {
+	return binary.BigEndian.Uint64(a) ^ binary.BigEndian.Uint64(b)
+}

@@ -1,0 +1,153 @@
+package p2p
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	"github.com/multiformats/go-multistream"
+
+	"parley/internal/chat"
+	"parley/internal/wire"
+)
+
+// streamMemory is what one handler may hold: a frame, its decoded form and
+// what waits to be written.
+const streamMemory = 2*chat.MaxFrame + 64<<10
+
+// stream is a libp2p stream as features see it.
+type stream struct {
+	network.Stream
+	remote chat.DeviceID
+}
+
+func (s stream) Remote() chat.DeviceID { return s.remote }
+
+// Handle serves incoming streams of a protocol with fn, until Run ends. A
+// peer has at most chat.StreamsPerProtocolPeer of them open; what comes
+// beyond, or while Run ends, is reset. The handler owns its stream; a panic in
+// it is logged and resets the stream.
+func (h *Host) Handle(protocolID string, fn wire.Handler) {
+	service := "parley" + strings.ReplaceAll(strings.TrimPrefix(protocolID, "/parley"), "/", ".")
+	h.host.SetStreamHandler(protocol.ID(protocolID), func(s network.Stream) {
+		if !h.pool.enter() {
+			_ = s.ResetWithError(network.StreamRateLimited)
+			return
+		}
+		defer h.pool.leave()
+		if err := reserve(s, service); err != nil {
+			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
+			return
+		}
+		defer s.Scope().ReleaseMemory(streamMemory)
+		h.serve(stream{s, deviceOf(s.Conn().RemotePeer())}, protocolID, fn)
+	})
+}
+
+func reserve(s network.Stream, service string) error {
+	if err := s.Scope().SetService(service); err != nil {
+		return err
+	}
+	return s.Scope().ReserveMemory(streamMemory, network.ReservationPriorityMedium)
+}
+
+func (h *Host) serve(s stream, protocolID string, fn wire.Handler) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			h.log.Error("stream handler panicked", "protocol", protocolID, "peer", s.remote.Short(),
+				"fault", fault, "stack", string(debug.Stack()))
+			_ = s.Reset()
+		}
+	}()
+	// A peer that opens a stream and stays silent is cut off even if the
+	// handler forgets; wire sets its own deadlines from the first frame on.
+	if err := s.SetDeadline(time.Now().Add(chat.FirstByteTimeout)); err != nil {
+		_ = s.Reset()
+		return
+	}
+	fn(s)
+}
+
+// Open opens a stream on an existing connection or dials the device's known
+// addresses. It does not search the DHT: who wants that learns the device's
+// record first. It fails with an UnreachableError, which is
+// chat.ErrUnreachable, and with chat.ErrInvalid for what is no device id.
+func (h *Host) Open(ctx context.Context, d chat.DeviceID, protocolID string) (wire.Stream, error) {
+	id, err := peerOf(d)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.connect(ctx, id); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, chat.HandshakeTimeout)
+	defer cancel()
+	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, protocolID), id, protocol.ID(protocolID))
+	if err != nil {
+		return nil, h.unreachable(id, err)
+	}
+	return stream{s, d}, nil
+}
+
+func (h *Host) connect(ctx context.Context, id peer.ID) error {
+	if h.host.Network().Connectedness(id) == network.Connected {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
+	defer cancel()
+	if err := h.host.Connect(network.WithAllowLimitedConn(ctx, "connect"), peer.AddrInfo{ID: id}); err != nil {
+		return h.unreachable(id, err)
+	}
+	return nil
+}
+
+// unreachable finds the one reason that helps a person.
+func (h *Host) unreachable(id peer.ID, err error) error {
+	out := &UnreachableError{Device: deviceOf(id), Reason: NoAnswer, Err: err}
+	var dial *swarm.DialError
+	if errors.As(err, &dial) {
+		for _, e := range dial.DialErrors {
+			out.Tried = append(out.Tried, e.Address.String())
+		}
+	}
+	var mismatch sec.ErrPeerIDMismatch
+	var noProtocol multistream.ErrNotSupported[protocol.ID]
+	switch {
+	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+		out.Reason = Blocked
+	case errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses), errors.Is(err, network.ErrNoRemoteAddrs):
+		out.Reason = NoAddress
+	case errors.As(err, &noProtocol):
+		out.Reason = NoProtocol
+	case errors.As(err, &mismatch):
+		out.Reason = Refused
+	case errors.Is(err, network.ErrResourceLimitExceeded):
+		out.Reason = LimitOurs
+	case dial != nil && len(dial.DialErrors) > 0:
+		out.Reason = NoAnswer
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		out.Reason = TimedOut
+	case h.host.Network().Connectedness(id) == network.Connected, errors.Is(err, network.ErrReset):
+		out.Reason = CutOff
+	}
+	return out
+}
+
+// Drop closes every connection to a device, as after a block.
+func (h *Host) Drop(d chat.DeviceID) {
+	id, err := peerOf(d)
+	if err != nil {
+		return
+	}
+	h.host.ConnManager().Unprotect(id, protectTag)
+	if err := h.host.Network().ClosePeer(id); err != nil {
+		h.log.Debug("closing connections", "peer", d.Short(), "error", err)
+	}
+}
