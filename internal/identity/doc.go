@@ -9,6 +9,7 @@
 // log. A pinned manifest is never replaced by a lower one, nor by another one
 // of the same number. Whatever comes from outside is verified over the bytes
 // as received before a field of it is used.
-// Goroutines: Directory.Run publishes and rotates in the caller's goroutine;
-// a shared look-up runs in a goroutine that Run waits for.
+// Goroutines: Directory.Run publishes and rotates in its caller's goroutine
+// and waits for the two puts that it starts. A look-up shared by many runs in
+// the goroutine of the first who asked.
 package identity

@@ -79,7 +79,7 @@ func (k *Keys) load(tx *store.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	k.current, _, err = k.rotate(tx, stored, now)
+	k.current, err = k.rotate(tx, stored, now)
 	return err
 }
 
@@ -184,7 +184,7 @@ const renewManifest = chat.ManifestLife / 2
 func (k *Keys) loadManifest(tx *store.Tx, now time.Time) (*Manifest, error) {
 	pin, err := tx.Pin(k.accountID)
 	if errors.Is(err, chat.ErrNotFound) {
-		return k.writeManifest(tx, nil, now)
+		return k.writeManifest(tx, nil, 0, now)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading our manifest: %w", err)
@@ -194,14 +194,15 @@ func (k *Keys) loadManifest(tx *store.Tx, now time.Time) (*Manifest, error) {
 		return nil, fmt.Errorf("reading our manifest: %w", err)
 	}
 	if !m.Lists(k.deviceID) && !slices.Contains(m.Revoked, k.deviceID) || m.NotAfter.Before(now.Add(renewManifest)) {
-		return k.writeManifest(tx, m, now)
+		return k.writeManifest(tx, m, 0, now)
 	}
 	return m, nil
 }
 
-// writeManifest signs the manifest after previous and pins it.
-func (k *Keys) writeManifest(tx *store.Tx, previous *Manifest, now time.Time) (*Manifest, error) {
-	m, err := OpenManifest(signManifest(k.account, k.devicePublic(), previous, now), now)
+// writeManifest signs the manifest after previous, numbered above seen too,
+// and pins it.
+func (k *Keys) writeManifest(tx *store.Tx, previous *Manifest, seen uint64, now time.Time) (*Manifest, error) {
+	m, err := OpenManifest(signManifest(k.account, k.devicePublic(), previous, seen, now), now)
 	if err != nil {
 		return nil, fmt.Errorf("signing our manifest: %w", err)
 	}

@@ -123,17 +123,17 @@ func (m *Manifest) add(list *[]chat.DeviceID, key []byte) error {
 // signManifest makes the manifest that follows previous (nil for the first):
 // it lists device besides the others, the oldest leaving when there are too
 // many, and is numbered above seen.
-func signManifest(account ed25519.PrivateKey, device ed25519.PublicKey, previous *Manifest, now time.Time) []byte {
+func signManifest(account ed25519.PrivateKey, device ed25519.PublicKey, previous *Manifest, seen uint64, now time.Time) []byte {
 	own := &wirev1.ManifestDevice{DeviceKey: device, Added: now.Unix()}
 	p := &wirev1.Manifest{
 		Version:    recordVersion,
 		AccountKey: account.Public().(ed25519.PublicKey),
-		Seq:        nextSeq(0, now),
+		Seq:        nextSeq(seen, now),
 		NotAfter:   now.Add(chat.ManifestLife).Unix(),
 		Algorithms: []uint32{uint32(seal.Suite)},
 	}
 	if previous != nil {
-		p.Seq = nextSeq(previous.Seq, now)
+		p.Seq = nextSeq(max(seen, previous.Seq), now)
 		p.PrevHash = previous.Hash[:]
 		p.Revoked = previous.message.Revoked
 		p.VaultGeneration = previous.message.VaultGeneration

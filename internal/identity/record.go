@@ -49,6 +49,9 @@ type DeviceRecord struct {
 	BundleUntil     time.Time
 	SealingKey      []byte
 	Bytes           []byte // signed bytes, as received
+	// Stale is set by the Directory on a record that expired: its addresses
+	// are last known, and Bundle is zero once BundleUntil is over.
+	Stale bool
 }
 
 // AccountRecord is an account's verified record.

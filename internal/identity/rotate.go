@@ -78,19 +78,24 @@ type (
 	}
 )
 
-// Rotate makes the keys that came due and erases those whose time is over. It
-// reports whether what we publish has changed.
+// Rotate makes the keys that came due, renews the manifest and erases private
+// halves whose time is over. It reports whether what we publish has changed.
 func (k *Keys) Rotate(ctx context.Context, db *store.DB, now time.Time) (bool, error) {
-	old := k.snapshot()
-	if !old.due(now) {
+	old, manifest := k.snapshot(), k.Manifest()
+	renew := manifest.NotAfter.Before(now.Add(renewManifest))
+	if !old.due(now) && !renew {
 		return false, nil
 	}
-	var next rotating
-	var changed bool
+	next := old
 	err := db.Write(ctx, func(tx *store.Tx) error {
 		var err error
-		if next, changed, err = k.rotate(tx, old, now); err != nil {
+		if next, err = k.rotate(tx, old, now); err != nil {
 			return err
+		}
+		if renew {
+			if manifest, err = k.writeManifest(tx, manifest, 0, now); err != nil {
+				return err
+			}
 		}
 		return erase(tx, now)
 	})
@@ -99,8 +104,8 @@ func (k *Keys) Rotate(ctx context.Context, db *store.DB, now time.Time) (bool, e
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.current = next
-	return changed, nil
+	k.current, k.manifest = next, manifest
+	return true, nil
 }
 
 func (r rotating) due(now time.Time) bool {
@@ -115,27 +120,24 @@ func turn(from time.Time, every time.Duration, now time.Time) bool {
 
 // rotate makes what is missing in r or due. A missing key has no beginning,
 // so it is due.
-func (k *Keys) rotate(tx *store.Tx, r rotating, now time.Time) (next rotating, changed bool, err error) {
+func (k *Keys) rotate(tx *store.Tx, r rotating, now time.Time) (next rotating, err error) {
 	if turn(r.dh.from, dhTurn, now) {
 		if r.dh, err = k.newDH(tx, now); err != nil {
-			return r, false, err
+			return r, err
 		}
 		r.bundle.from = time.Time{} // a bundle names its handshake key
-		changed = true
 	}
 	if turn(r.bundle.from, prekeyTurn, now) {
 		if r.bundle, err = k.newBundle(tx, r, now); err != nil {
-			return r, false, err
+			return r, err
 		}
-		changed = true
 	}
 	if turn(r.box.from, boxTurn, now) {
 		if r.box, err = newBox(tx, r.box, now); err != nil {
-			return r, false, err
+			return r, err
 		}
-		changed = true
 	}
-	return r, changed, nil
+	return r, nil
 }
 
 // readRotating is what the store has; what it has not stays zero.

@@ -1,0 +1,192 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"parley/internal/chat"
+	"parley/internal/seal"
+	"parley/internal/store"
+)
+
+// noBundle is the bundle of a record that outlived it: seal refuses it.
+var noBundle seal.Bundle
+
+// Learn verifies and pins a manifest that came in an invite or a message. It
+// returns the highest one known, which may be another. It fails with
+// chat.ErrInvalid, or an EquivocationError; nothing is changed then.
+func (d *Directory) Learn(ctx context.Context, signed []byte) (*Manifest, error) {
+	var m *Manifest
+	err := d.db.Write(ctx, func(tx *store.Tx) error {
+		var err error
+		m, err = d.LearnIn(tx, signed, time.Now())
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.pinned()
+	return m, nil
+}
+
+// LearnIn is Learn inside the caller's transaction.
+func (d *Directory) LearnIn(tx *store.Tx, signed []byte, now time.Time) (*Manifest, error) {
+	m, err := OpenManifest(signed, now)
+	if err != nil {
+		return nil, fmt.Errorf("learning device list: %w", err)
+	}
+	if m, err = d.pin(tx, m, now); err != nil {
+		return nil, fmt.Errorf("learning device list: %w", err)
+	}
+	return m, nil
+}
+
+// LearnDevice verifies and caches a device record that a peer handed over. A
+// record below the cached one is passed over; the newer one is returned.
+func (d *Directory) LearnDevice(ctx context.Context, signed []byte) (*DeviceRecord, error) {
+	r, err := OpenDeviceRecord(signed, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("learning device: %w", err)
+	}
+	cached, err := d.cachedDevice(ctx, r.Device)
+	if err != nil {
+		return nil, err
+	}
+	if cached != nil && cached.Seq >= r.Seq {
+		return cached, nil
+	}
+	if err := d.keep(ctx, r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// AccountOf is the account that a device belongs to, as far as we have learned.
+func (d *Directory) AccountOf(tx *store.Tx, dev chat.DeviceID) (chat.AccountID, bool) {
+	if dev == d.keys.Device() {
+		return d.keys.Account(), true
+	}
+	pin, err := tx.PinByDevice(dev)
+	return pin.Account, err == nil
+}
+
+// pin keeps the highest manifest of an account and returns it. A lower one is
+// passed over; another one with the same number is an EquivocationError. Our
+// own account's manifest is only ever replaced by Keys.
+func (d *Directory) pin(tx *store.Tx, m *Manifest, now time.Time) (*Manifest, error) {
+	if m.Account == d.keys.Account() {
+		return d.keys.Manifest(), nil
+	}
+	old, err := tx.Pin(m.Account)
+	switch {
+	case errors.Is(err, chat.ErrNotFound):
+	case err != nil:
+		return nil, err
+	case old.Seq > m.Seq:
+		higher, err := openManifest(old.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		if err := higher.current(now); err != nil {
+			return nil, err
+		}
+		return higher, nil
+	case old.Seq == m.Seq && old.Hash != m.Hash:
+		return nil, &EquivocationError{Account: m.Account, Seq: m.Seq}
+	case old.Seq == m.Seq:
+		return m, nil
+	}
+	p := pinOf(m)
+	if p.Devices, err = d.claims(tx, m); err != nil {
+		return nil, err
+	}
+	return m, tx.PutPin(p)
+}
+
+// claims is the manifest's devices without those that belong to another
+// account: anybody may list anybody's device, and would be blocked, or let
+// in, in its place. The device's own record decides; without one, the account
+// that listed it first.
+func (d *Directory) claims(tx *store.Tx, m *Manifest) ([]chat.DeviceID, error) {
+	var own []chat.DeviceID
+	for _, dev := range m.Devices {
+		owner, err := recordedOwner(tx, dev)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case dev == d.keys.Device() || owner != "" && owner != m.Account:
+			continue
+		case owner == m.Account:
+			if err := disown(tx, dev, m.Account); err != nil {
+				return nil, err
+			}
+		default:
+			pin, err := tx.PinByDevice(dev)
+			if err == nil && pin.Account != m.Account {
+				continue
+			}
+			if err != nil && !errors.Is(err, chat.ErrNotFound) {
+				return nil, err
+			}
+		}
+		own = append(own, dev)
+	}
+	return own, nil
+}
+
+// recordedOwner is the account that a device itself names, or "".
+func recordedOwner(tx *store.Tx, dev chat.DeviceID) (chat.AccountID, error) {
+	row, err := tx.Record(DeviceRecordKey(dev))
+	if errors.Is(err, chat.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	r, _, err := openDeviceRecord(row.Value, row.Fetched)
+	if err != nil {
+		return "", err
+	}
+	return r.Account, nil
+}
+
+// settle gives a device to the account that it names itself, if that account
+// lists it.
+func settle(tx *store.Tx, dev chat.DeviceID, owner chat.AccountID) error {
+	if err := disown(tx, dev, owner); err != nil {
+		return err
+	}
+	pin, err := tx.Pin(owner)
+	if errors.Is(err, chat.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := openManifest(pin.Manifest)
+	if err != nil {
+		return err
+	}
+	if !m.Lists(dev) || slices.Contains(pin.Devices, dev) {
+		return nil
+	}
+	pin.Devices = append(pin.Devices, dev)
+	return tx.PutPin(pin)
+}
+
+// disown takes a device from whoever has it, unless that is owner.
+func disown(tx *store.Tx, dev chat.DeviceID, owner chat.AccountID) error {
+	pin, err := tx.PinByDevice(dev)
+	if errors.Is(err, chat.ErrNotFound) || err == nil && pin.Account == owner {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pin.Devices = slices.DeleteFunc(pin.Devices, func(x chat.DeviceID) bool { return x == dev })
+	return tx.PutPin(pin)
+}
