@@ -1,0 +1,151 @@
+package p2p
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+
+	"parley/internal/chat"
+)
+
+// simWorld is hosts on simulated links: QUIC over an in-memory switch, virtual
+// time. Each host has its own /24, or the routing table's diversity rule
+// would keep most of them out.
+type simWorld struct {
+	t     *testing.T
+	net   *simnet.Simnet
+	links simnet.NodeBiDiLinkSettings
+	hosts []*runner
+}
+
+func newSimWorld(t *testing.T, oneWay time.Duration) *simWorld {
+	const bandwidth = 20 * simlibp2p.OneMbps
+	w := &simWorld{
+		t:   t,
+		net: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(oneWay)},
+		links: simnet.NodeBiDiLinkSettings{
+			Downlink: simnet.LinkSettings{BitsPerSecond: bandwidth},
+			Uplink:   simnet.LinkSettings{BitsPerSecond: bandwidth},
+		},
+	}
+	w.net.Start()
+	return w
+}
+
+// add starts host i, which meets the network through host 0.
+func (w *simWorld) add(i int, change func(*Config)) *runner {
+	w.t.Helper()
+	cfg := Config{
+		Key:        testKey(fmt.Sprint("sim", i)),
+		Simulated:  true,
+		Listen:     []string{fmt.Sprintf("/ip4/11.%d.%d.1/udp/4717/quic-v1", i/256, i%256)},
+		Namespaces: []Namespace{toyNamespace()},
+		Options:    []libp2p.Option{simlibp2p.QUICSimnet(w.net, w.links)},
+	}
+	if i > 0 {
+		cfg.Bootstrap = guideTo(w.hosts[0].Host)
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	h, err := New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r := run(w.t, h)
+	w.hosts = append(w.hosts, r)
+	return r
+}
+
+// close must run inside the bubble, before the test function returns.
+func (w *simWorld) close() {
+	for _, h := range w.hosts {
+		h.stop()
+	}
+	w.net.Close()
+}
+
+func TestSimulatedNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, 25*time.Millisecond)
+		defer w.close()
+		const n = 12
+		for i := range n {
+			w.add(i, nil)
+		}
+		for _, h := range w.hosts {
+			await(t, h.Host, "joined", joined)
+		}
+		for i, h := range w.hosts {
+			key := fmt.Sprintf("/toy/%d", i)
+			if err := h.Put(t.Context(), key, toy(1, key)); err != nil {
+				t.Errorf("put by %d: %v", i, err)
+			}
+		}
+		for i := range w.hosts {
+			key := fmt.Sprintf("/toy/%d", i)
+			got, err := w.hosts[(i+5)%n].Get(t.Context(), key)
+			if err != nil || !bytes.Equal(got, toy(1, key)) {
+				t.Errorf("get of %d: %q, %v", i, got, err)
+			}
+		}
+		for i, h := range w.hosts {
+			to := w.hosts[(i+7)%n]
+			to.Handle(echoProtocol, echo)
+			if got, err := say(t.Context(), h.Host, to.Host, "hi"); err != nil || got != "hi" {
+				t.Errorf("%d to %d: %q, %v", i, (i+7)%n, got, err)
+			}
+		}
+		// A killed node is gone for the others, and back under its own key and
+		// address.
+		w.hosts[3].stop()
+		time.Sleep(time.Second) // the goodbye travels
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := w.hosts[4].Open(ctx, w.hosts[3].Device(), echoProtocol); err == nil {
+			t.Error("opened a stream to a stopped host")
+		}
+		back := w.add(3, nil)
+		await(t, back.Host, "joined", joined)
+		if got, err := back.Get(t.Context(), "/toy/3"); err != nil || !bytes.Equal(got, toy(1, "/toy/3")) {
+			t.Errorf("after the restart: %q, %v", got, err)
+		}
+	})
+}
+
+// TestRecordLife: a record that nobody renews is gone after 48 hours (D5).
+func TestRecordLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, 5*time.Millisecond)
+		defer w.close()
+		for i := range 3 {
+			w.add(i, nil)
+		}
+		for _, h := range w.hosts {
+			await(t, h.Host, "joined", joined)
+		}
+		if err := w.hosts[1].Put(t.Context(), "/toy/garden", toy(1, "roses")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(chat.RecordLife - time.Hour)
+		if _, err := w.hosts[2].Get(t.Context(), "/toy/garden"); err != nil {
+			t.Errorf("before the end of its life: %v", err)
+		}
+		time.Sleep(3 * time.Hour)
+		if got, err := w.hosts[2].Get(t.Context(), "/toy/garden"); err == nil {
+			t.Errorf("after 50 hours: %q", got)
+		}
+		for _, h := range w.hosts {
+			if n := h.store.size(); n != 0 {
+				t.Errorf("%s still keeps %d records", h.Device().Short(), n)
+			}
+		}
+	})
+}
