@@ -52,7 +52,11 @@ func (d *diversity) Allow(g peerdiversity.PeerGroupInfo) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.table[prefix] < chat.TablePerNet && d.buckets[bucketNet{g.Cpl, prefix}] < chat.BucketPerNet
+	return d.roomLocked(g.Cpl, prefix)
+}
+
+func (d *diversity) roomLocked(bucket int, prefix netip.Prefix) bool {
+	return d.table[prefix] < chat.TablePerNet && d.buckets[bucketNet{bucket, prefix}] < chat.BucketPerNet
 }
 
 // Increment counts a peer that entered the table.
@@ -63,6 +67,10 @@ func (d *diversity) Increment(g peerdiversity.PeerGroupInfo) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.countLocked(g, prefix)
+}
+
+func (d *diversity) countLocked(g peerdiversity.PeerGroupInfo, prefix netip.Prefix) {
 	d.nets[g.Id] = prefix
 	d.table[prefix]++
 	d.buckets[bucketNet{g.Cpl, prefix}]++
