@@ -26,7 +26,7 @@ const (
 // MarshalBinary is the versioned private form, for a sealed row. Equal states
 // have equal bytes, and a state that was read back writes the same bytes.
 func (s *Session) MarshalBinary() ([]byte, error) {
-	w := &writer{b: make([]byte, 0, 600)}
+	w := &writer{b: make([]byte, 0, s.roomAtRest())}
 	w.u8(sessionVersion)
 	w.u16(Suite)
 	w.u8(s.parts())
@@ -61,6 +61,18 @@ func (s *Session) MarshalBinary() ([]byte, error) {
 		w.generation(g)
 	}
 	return w.b, nil
+}
+
+// roomAtRest is a little more than MarshalBinary needs.
+func (s *Session) roomAtRest() int {
+	n := 512 + len(s.send.ct) + 2*len(s.send.ek) + skippedKeySize*len(s.current.keys)
+	if s.setup != nil {
+		n += len(s.setup.KEM) + 128
+	}
+	for _, g := range s.old {
+		n += 66 + skippedKeySize*len(g.keys)
+	}
+	return n
 }
 
 func (s *Session) parts() (p byte) {

@@ -37,8 +37,8 @@ func SafetyNumber(a, b Party) string {
 const fingerprintRounds = 5200
 
 func fingerprint(p Party) string {
-	h := append([]byte{0, 0}, p.Key...)
-	h = append(h, p.ID...)
+	h := make([]byte, 0, 2+sha512.Size+2*len(p.Key)+len(p.ID))
+	h = append(append(append(h, 0, 0), p.Key...), p.ID...)
 	for range fingerprintRounds {
 		sum := sha512.Sum512(append(h, p.Key...))
 		h = append(h[:0], sum[:]...)

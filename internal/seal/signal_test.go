@@ -154,7 +154,7 @@ func signalHandshake(t *testing.T, r *recording) (ours, peer *signalSide) {
 	return ours, peer
 }
 
-func want(t *testing.T, what string, got, want []byte) {
+func want(t testing.TB, what string, got, want []byte) {
 	t.Helper()
 	if !bytes.Equal(got, want) {
 		t.Fatalf("%s is\n%x, want\n%x", what, got, want)
