@@ -1,0 +1,147 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"parley/internal/chat"
+)
+
+// SetDelivery records how far a message of ours came to one device; the empty
+// device stands for a word on the message as a whole. A state never goes back,
+// and Held, Delivered and Read need a proof. The message shows the best of its
+// devices; changed says whether that is new.
+func (tx *Tx) SetDelivery(id chat.MessageID, d DeviceDelivery) (changed bool, err error) {
+	if !tx.write {
+		return false, errReadOnly
+	}
+	if d.State < chat.Queued || d.State > chat.Expired {
+		return false, fmt.Errorf("%w: no delivery state", chat.ErrInvalid)
+	}
+	if d.State >= chat.Held && d.State <= chat.Read && len(d.Proof) == 0 {
+		return false, fmt.Errorf("%w: %s without a proof", chat.ErrInvalid, d.State)
+	}
+	var row, conv int64
+	var shown chat.Delivery
+	err = tx.c.one(func(s *sqlite3.Stmt) error {
+		row, conv, shown = s.ColumnInt64(0), s.ColumnInt64(1), chat.Delivery(s.ColumnInt64(2))
+		return nil
+	}, `SELECT row, conv, delivery FROM messages WHERE substr(id, 1, 8) = ? AND id = ?`, id[:8], id[:])
+	if err == nil && shown == chat.DeliveryNone {
+		err = fmt.Errorf("%w: not a message of ours", chat.ErrInvalid)
+	}
+	if err == nil {
+		changed, err = tx.setDelivery(row, conv, shown, d)
+	}
+	if err != nil {
+		return false, fmt.Errorf("recording a delivery: %w", err)
+	}
+	return changed, nil
+}
+
+func (tx *Tx) setDelivery(row, conv int64, shown chat.Delivery, d DeviceDelivery) (bool, error) {
+	old, err := tx.c.number(0, `SELECT state FROM deliveries WHERE msg = ? AND device = ?`, row, d.Device)
+	if err != nil {
+		return false, err
+	}
+	if now := chat.Delivery(old); now.Advance(d.State) == now {
+		return false, nil
+	}
+	err = tx.c.exec(`INSERT INTO deliveries (msg, device, state, reason, at, proof) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+		ON CONFLICT DO UPDATE SET state = ?3, reason = ?4, at = ?5, proof = ?6`,
+		row, d.Device, int64(d.State), d.Reason, d.At, d.Proof)
+	if err != nil {
+		return false, err
+	}
+	best, reason := chat.DeliveryNone, ""
+	err = tx.c.query(func(s *sqlite3.Stmt) error {
+		if state := chat.Delivery(s.ColumnInt64(0)); better(state, best) {
+			best, reason = state, s.ColumnText(1)
+		}
+		return nil
+	}, `SELECT state, reason FROM deliveries WHERE msg = ? ORDER BY at DESC`, row)
+	if err != nil {
+		return false, err
+	}
+	next := shown.Advance(best)
+	if next == shown {
+		return false, nil
+	}
+	var why any
+	if reason != "" {
+		why = reason
+	}
+	if err := tx.c.exec(`UPDATE messages SET delivery = ?, reason = ? WHERE row = ?`, int64(next), why, row); err != nil {
+		return false, err
+	}
+	return true, tx.append(LogMessageChanged, conv, row, nil)
+}
+
+// better orders the states of several devices: any progress counts more than
+// one device's refusal.
+func better(a, b chat.Delivery) bool {
+	rank := func(d chat.Delivery) int {
+		switch d {
+		case chat.DeliveryNone:
+			return -1
+		case chat.Refused, chat.Expired:
+			return 0
+		default:
+			return int(d)
+		}
+	}
+	return rank(a) > rank(b)
+}
+
+// Deliveries lists what is known per device, the oldest word first.
+func (tx *Tx) Deliveries(id chat.MessageID) ([]DeviceDelivery, error) {
+	row, err := tx.row(id)
+	if err == nil && row == 0 {
+		err = chat.ErrNotFound
+	}
+	var out []DeviceDelivery
+	if err == nil {
+		err = tx.c.query(func(s *sqlite3.Stmt) error {
+			out = append(out, DeviceDelivery{
+				Device: chat.DeviceID(s.ColumnText(0)), State: chat.Delivery(s.ColumnInt64(1)),
+				Reason: s.ColumnText(2), At: columnTime(s, 3), Proof: columnBlob(s, 4),
+			})
+			return nil
+		}, `SELECT device, state, reason, at, proof FROM deliveries WHERE msg = ? ORDER BY at, device`, row)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading deliveries: %w", err)
+	}
+	return out, nil
+}
+
+// SetWait says why a message of ours still waits: a closed code, or nothing.
+// Once it is through, refused or expired there is nothing to wait for.
+func (tx *Tx) SetWait(id chat.MessageID, reason string) error {
+	if !tx.write {
+		return errReadOnly
+	}
+	var row, conv int64
+	var state chat.Delivery
+	var old string
+	err := tx.c.one(func(s *sqlite3.Stmt) error {
+		row, conv, state, old = s.ColumnInt64(0), s.ColumnInt64(1), chat.Delivery(s.ColumnInt64(2)), s.ColumnText(3)
+		return nil
+	}, `SELECT row, conv, delivery, coalesce(reason, '') FROM messages WHERE substr(id, 1, 8) = ? AND id = ?`, id[:8], id[:])
+	if errors.Is(err, chat.ErrNotFound) {
+		return fmt.Errorf("recording a wait: %w", err)
+	}
+	if err != nil || old == reason || state == chat.DeliveryNone || state.Final() {
+		return err
+	}
+	var why any
+	if reason != "" {
+		why = reason
+	}
+	if err := tx.c.exec(`UPDATE messages SET reason = ? WHERE row = ?`, why, row); err != nil {
+		return fmt.Errorf("recording a wait: %w", err)
+	}
+	return tx.append(LogMessageChanged, conv, row, nil)
+}

@@ -1,0 +1,302 @@
+package store
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"parley/internal/chat"
+)
+
+// AddMessage stores m, once: a message that is here already changes nothing
+// and answers false. Edits, deletes and reactions are folded onto their
+// target, whichever comes first, if author and conversation allow it.
+func (tx *Tx) AddMessage(m *chat.Message) (added bool, err error) {
+	if !tx.write {
+		return false, errReadOnly
+	}
+	if len(m.Content) > 0 && chat.NewMessageID(m.Content) != m.ID {
+		return false, fmt.Errorf("%w: the message id is not the hash of the content", chat.ErrInvalid)
+	}
+	if m.Kind < chat.KindText || m.Kind > chat.KindReaction || m.ID.IsZero() || m.Author == "" {
+		return false, fmt.Errorf("%w: message without kind, id or author", chat.ErrInvalid)
+	}
+	if m.Kind != chat.KindText && m.Target.IsZero() {
+		return false, fmt.Errorf("%w: message without target", chat.ErrInvalid)
+	}
+	if row, err := tx.row(m.ID); err != nil || row != 0 {
+		return false, err
+	}
+	if err := tx.add(m); err != nil {
+		return false, fmt.Errorf("adding a message: %w", err)
+	}
+	return true, nil
+}
+
+func (tx *Tx) add(m *chat.Message) error {
+	conv, err := tx.makeConversation(m.Conversation)
+	if err != nil {
+		return err
+	}
+	src, err := tx.sourceID(source{m.Author, m.Device, m.Epoch})
+	if err != nil {
+		return err
+	}
+	row, err := tx.insert(m, conv, src)
+	if err != nil {
+		return err
+	}
+	pos := position(m)
+	if m.Kind != chat.KindText {
+		return tx.fold(m, conv, row, pos)
+	}
+	if err := tx.c.exec(`INSERT INTO timeline (conv, pos, msg) VALUES (?, ?, ?)`, conv, pos, row); err != nil {
+		return err
+	}
+	if !m.Own {
+		if err := tx.c.exec(`UPDATE conversations SET unread = unread + 1 WHERE id = ?`, conv); err != nil {
+			return err
+		}
+	}
+	if err := tx.append(LogMessage, conv, row, nil); err != nil {
+		return err
+	}
+	return tx.foldEarlier(m, conv)
+}
+
+func (tx *Tx) insert(m *chat.Message, conv, src int64) (row int64, err error) {
+	var reason, target, text any
+	if m.Reason != "" {
+		reason = m.Reason
+	}
+	if !m.Target.IsZero() {
+		target = m.Target[:]
+	}
+	at := bytes.Index(m.Content, []byte(m.Text))
+	if at < 0 {
+		at, text = 0, string(m.Text)
+	}
+	received := m.Received
+	if received.IsZero() {
+		received = time.Now()
+	}
+	err = tx.c.exec(`INSERT INTO messages (id, conv, source, number, time, received, kind, own, unread, deleted,
+			reactions, delivery, reason, target, text_at, text_len, text, content)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)`,
+		m.ID[:], conv, src, m.Number, int64(m.Time), received, int64(m.Kind), m.Own, !m.Own && m.Kind == chat.KindText,
+		int64(m.Delivery), reason, target, at, len(m.Text), text, m.Content)
+	return tx.c.db.LastInsertRowID(), err
+}
+
+// row is where a message is stored, 0 if it is not.
+func (tx *Tx) row(id chat.MessageID) (int64, error) {
+	n, err := tx.c.number(0, `SELECT row FROM messages WHERE substr(id, 1, 8) = ? AND id = ?`, id[:8], id[:])
+	if err != nil {
+		return 0, fmt.Errorf("looking for a message: %w", err)
+	}
+	return n, nil
+}
+
+// messageColumns are what scanMessage reads, in order.
+const messageColumns = `m.row, m.id, m.conv, m.source, m.number, m.time, m.received, m.kind, m.own, m.deleted,
+	m.reactions, m.delivery, m.reason, m.target, m.text_at, m.text_len, m.text, m.edit_pos, m.content`
+
+// stored is a message as read, with what its reader still looks up.
+type stored struct {
+	chat.Message
+	row, conv, source int64
+	reacted           bool
+}
+
+func scanMessage(s *sqlite3.Stmt, withContent bool) stored {
+	m := stored{row: s.ColumnInt64(0), conv: s.ColumnInt64(2), source: s.ColumnInt64(3), reacted: s.ColumnBool(10)}
+	copy(m.ID[:], s.ColumnRawBlob(1))
+	m.Number = uint64(s.ColumnInt64(4))
+	m.Time = chat.HLC(s.ColumnInt64(5))
+	m.Received = columnTime(s, 6)
+	m.Kind = chat.Kind(s.ColumnInt64(7))
+	m.Own = s.ColumnBool(8)
+	m.Deleted = s.ColumnBool(9)
+	m.Delivery = chat.Delivery(s.ColumnInt64(11))
+	if s.ColumnType(12) != sqlite3.NULL {
+		m.Reason = s.ColumnText(12)
+	}
+	if s.ColumnType(13) != sqlite3.NULL {
+		copy(m.Target[:], s.ColumnRawBlob(13))
+	}
+	m.Text = scanText(s, 14, 18)
+	if s.ColumnType(17) != sqlite3.NULL {
+		m.EditedAt = positionTime(s.ColumnRawBlob(17)).Time()
+	}
+	if withContent {
+		m.Content = columnBlob(s, 18)
+	}
+	return m
+}
+
+// scanText reads text_at, text_len, text from column at on, and content.
+func scanText(s *sqlite3.Stmt, at, content int) chat.Body {
+	if s.ColumnType(at+2) != sqlite3.NULL {
+		return chat.Body(s.ColumnText(at + 2))
+	}
+	from, n := s.ColumnInt(at), s.ColumnInt(at+1)
+	if raw := s.ColumnRawBlob(content); n > 0 && from+n <= len(raw) {
+		return chat.Body(raw[from : from+n])
+	}
+	return ""
+}
+
+// complete looks up names and reactions of messages read together.
+func (tx *Tx) complete(list []stored) ([]chat.Message, error) {
+	out := make([]chat.Message, len(list))
+	for i := range list {
+		m := &list[i]
+		src, err := tx.source(m.source)
+		if err != nil {
+			return nil, err
+		}
+		m.Author, m.Device, m.Epoch = src.author, src.device, src.epoch
+		if m.Conversation, err = tx.conversationKey(m.conv); err != nil {
+			return nil, err
+		}
+		if m.reacted {
+			if m.Reactions, err = tx.reactions(m.row); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = m.Message
+	}
+	return out, nil
+}
+
+// Message is one message, folded, with its content bytes; chat.ErrNotFound
+// without it. A deleted message is there, without text and content.
+func (tx *Tx) Message(id chat.MessageID) (*chat.Message, error) {
+	var list []stored
+	err := tx.c.one(func(s *sqlite3.Stmt) error {
+		list = append(list, scanMessage(s, true))
+		return nil
+	}, `SELECT `+messageColumns+` FROM messages m WHERE substr(m.id, 1, 8) = ? AND m.id = ?`, id[:8], id[:])
+	if err != nil {
+		return nil, fmt.Errorf("reading a message: %w", err)
+	}
+	out, err := tx.complete(list)
+	if err != nil {
+		return nil, fmt.Errorf("reading a message: %w", err)
+	}
+	return &out[0], nil
+}
+
+// FindMessages lists up to limit message ids that begin with hex digits, in
+// their order.
+func (tx *Tx) FindMessages(prefix string, limit int) ([]chat.MessageID, error) {
+	prefix = strings.ToLower(prefix)
+	full := len(chat.MessageID{}) * 2
+	if len(prefix) > full || strings.Trim(prefix, "0123456789abcdef") != "" {
+		return nil, fmt.Errorf("%w: a message id is %d hex digits", chat.ErrInvalid, full)
+	}
+	low, _ := hex.DecodeString(prefix + strings.Repeat("0", full-len(prefix))) // only digits remain
+	high, _ := hex.DecodeString(prefix + strings.Repeat("f", full-len(prefix)))
+	var ids []chat.MessageID
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		ids = append(ids, chat.MessageID(s.ColumnRawBlob(0)))
+		return nil
+	}, `SELECT id FROM messages WHERE substr(id, 1, 8) BETWEEN ? AND ? AND id BETWEEN ? AND ?
+		ORDER BY substr(id, 1, 8), id LIMIT ?`, low[:8], high[:8], low, high, limit)
+	if err != nil {
+		return nil, fmt.Errorf("finding messages: %w", err)
+	}
+	return ids, nil
+}
+
+const (
+	pageOlder = `SELECT ` + messageColumns + `, t.pos FROM timeline t JOIN messages m ON m.row = t.msg
+		WHERE t.conv = ? AND (t.pos, t.msg) < (?, ?) ORDER BY t.pos DESC, t.msg DESC LIMIT ?`
+	pageNewer = `SELECT ` + messageColumns + `, t.pos FROM timeline t JOIN messages m ON m.row = t.msg
+		WHERE t.conv = ? AND (t.pos, t.msg) > (?, ?) ORDER BY t.pos, t.msg LIMIT ?`
+)
+
+// Messages is a stretch of a conversation, oldest first: texts only, folded,
+// without content bytes. prev and next are positions for Before and After, and
+// empty at the end of the conversation.
+func (tx *Tx) Messages(p Page) (msgs []chat.Message, prev, next string, err error) {
+	conv, err := tx.conversationID(p.Conversation)
+	if err != nil || conv == 0 || p.Limit <= 0 {
+		return nil, "", "", err
+	}
+	older := p.Before != "" || p.After == "" && p.Newest
+	sql, from := pageNewer, place{pos: []byte{}}
+	if older {
+		sql, from = pageOlder, place{pos: bytes.Repeat([]byte{0xff}, 9)}
+	}
+	anchor := p.After
+	if p.Before != "" {
+		anchor = p.Before
+	}
+	if anchor != "" {
+		if from, err = parsePlace(anchor); err != nil {
+			return nil, "", "", err
+		}
+	}
+	var near, far place // the rows next to and furthest from where we begin
+	list := make([]stored, 0, p.Limit+1)
+	err = tx.c.query(func(s *sqlite3.Stmt) error {
+		m := scanMessage(s, false)
+		list = append(list, m)
+		if len(list) == 1 {
+			near = place{columnBlob(s, 19), m.row}
+		}
+		if len(list) == p.Limit {
+			far = place{columnBlob(s, 19), m.row}
+		}
+		return nil
+	}, sql, conv, from.pos, from.row, p.Limit+1)
+	if err != nil {
+		return nil, "", "", fmt.Errorf("reading a page: %w", err)
+	}
+	onward, back := "", ""
+	if len(list) > p.Limit {
+		list, onward = list[:p.Limit], far.String()
+	}
+	if len(list) > 0 && anchor != "" {
+		back = near.String()
+	}
+	prev, next = back, onward
+	if older {
+		slices.Reverse(list)
+		prev, next = onward, back
+	}
+	if msgs, err = tx.complete(list); err != nil {
+		return nil, "", "", fmt.Errorf("reading a page: %w", err)
+	}
+	return msgs, prev, next, nil
+}
+
+// History lists the edits of a message, oldest first. A deleted message has
+// none left.
+func (tx *Tx) History(id chat.MessageID) ([]chat.Message, error) {
+	t, err := tx.target(id)
+	if errors.Is(err, chat.ErrNotFound) {
+		return nil, fmt.Errorf("reading a history: %w", err)
+	}
+	if err != nil || t.deleted {
+		return nil, err
+	}
+	var list []stored
+	err = tx.c.query(func(s *sqlite3.Stmt) error {
+		list = append(list, scanMessage(s, false))
+		return nil
+	}, `SELECT `+messageColumns+` FROM messages m JOIN sources s ON s.id = m.source
+		WHERE m.target = ? AND m.kind > 1 AND m.kind = 2 AND m.conv = ? AND s.author = ?
+		ORDER BY m.time, s.device, s.epoch, m.number`, id[:], t.conv, t.author)
+	if err != nil {
+		return nil, fmt.Errorf("reading a history: %w", err)
+	}
+	return tx.complete(list)
+}

@@ -1,0 +1,149 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"parley/internal/chat"
+)
+
+const outboxColumns = `id, message, account, device, content, session, blob, created, expires, next_try, attempts, control`
+
+func scanOutbox(s *sqlite3.Stmt) OutboxRow {
+	return OutboxRow{
+		ID: s.ColumnInt64(0), Message: chat.MessageID(s.ColumnRawBlob(1)),
+		Account: chat.AccountID(s.ColumnText(2)), Device: chat.DeviceID(s.ColumnText(3)),
+		Content: columnBlob(s, 4), Session: columnBlob(s, 5), Blob: columnBlob(s, 6),
+		Created: columnTime(s, 7), Expires: columnTime(s, 8), NextTry: columnTime(s, 9),
+		Attempts: s.ColumnInt(10), Control: s.ColumnBool(11),
+	}
+}
+
+// touch runs a change of the outbox and rings the bell for the courier.
+func (tx *Tx) touch(sql string, args ...any) error {
+	if !tx.write {
+		return errReadOnly
+	}
+	if err := tx.c.exec(sql, args...); err != nil {
+		return fmt.Errorf("changing the outbox: %w", err)
+	}
+	tx.ring = true
+	return nil
+}
+
+// Enqueue adds a row; its ID, Session and Blob are not read. The number it
+// answers never names another row, also when this one is done.
+func (tx *Tx) Enqueue(r OutboxRow) (int64, error) {
+	err := tx.touch(`INSERT INTO outbox (message, account, device, content, session, blob, created, expires, next_try, attempts, control)
+		VALUES (?, ?, ?, ?, NULL, NULL, ?, ?, ?, ?, ?)`, r.Message[:], r.Account, r.Device, r.Content,
+		r.Created, r.Expires, r.NextTry, r.Attempts, r.Control)
+	if err != nil {
+		return 0, err
+	}
+	return tx.c.db.LastInsertRowID(), nil
+}
+
+// OutboxAccounts lists whose devices must be found: rows without a device
+// wait for them.
+func (tx *Tx) OutboxAccounts() ([]chat.AccountID, error) {
+	var out []chat.AccountID
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		out = append(out, chat.AccountID(s.ColumnText(0)))
+		return nil
+	}, `SELECT DISTINCT account FROM outbox WHERE device = '' ORDER BY account`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	return out, nil
+}
+
+// OutboxSplit makes one row per device out of each row of account that has no
+// device yet. Without devices the rows wait on.
+func (tx *Tx) OutboxSplit(account chat.AccountID, devices []chat.DeviceID) error {
+	if len(devices) == 0 {
+		return nil
+	}
+	for _, device := range devices {
+		err := tx.touch(`INSERT INTO outbox (message, account, device, content, session, blob, created, expires, next_try, attempts, control)
+			SELECT message, account, ?, content, NULL, NULL, created, expires, next_try, attempts, control
+			FROM outbox WHERE device = '' AND account = ? ORDER BY id`, device, account)
+		if err != nil {
+			return err
+		}
+	}
+	return tx.touch(`DELETE FROM outbox WHERE device = '' AND account = ?`, account)
+}
+
+// OutboxDevices says for each device how much waits and when its first row
+// wants to be tried.
+func (tx *Tx) OutboxDevices() ([]OutboxDevice, error) {
+	var out []OutboxDevice
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		out = append(out, OutboxDevice{
+			Device: chat.DeviceID(s.ColumnText(0)), Account: chat.AccountID(s.ColumnText(1)),
+			NextTry: columnTime(s, 2), Count: s.ColumnInt(3),
+		})
+		return nil
+	}, `SELECT device, account, min(next_try), count(*) FROM outbox WHERE device <> '' GROUP BY device, account`)
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	return out, nil
+}
+
+// Outbox lists what waits for a device, oldest first.
+func (tx *Tx) Outbox(device chat.DeviceID, limit int) ([]OutboxRow, error) {
+	return tx.outbox(`WHERE device = ? ORDER BY id LIMIT ?`, device, limit)
+}
+
+// OutboxExpired lists rows whose lifetime is over.
+func (tx *Tx) OutboxExpired(now time.Time, limit int) ([]OutboxRow, error) {
+	return tx.outbox(`WHERE expires > 0 AND expires <= ? ORDER BY expires, id LIMIT ?`, now, limit)
+}
+
+func (tx *Tx) outbox(where string, args ...any) ([]OutboxRow, error) {
+	var out []OutboxRow
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		out = append(out, scanOutbox(s))
+		return nil
+	}, `SELECT `+outboxColumns+` FROM outbox `+where, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	return out, nil
+}
+
+// SaveSealed keeps the sealed form of a row, so that every retry sends the
+// same bytes. A row that is sealed already is left alone: one message is
+// sealed once in a session.
+func (tx *Tx) SaveSealed(id int64, session, blob []byte) error {
+	if err := tx.touch(`UPDATE outbox SET session = ?, blob = ? WHERE id = ? AND blob IS NULL`, session, blob, id); err != nil {
+		return err
+	}
+	if tx.c.db.Changes() == 0 {
+		return fmt.Errorf("keeping a sealed message: row %d is gone or sealed: %w", id, chat.ErrNotFound)
+	}
+	return nil
+}
+
+// Unseal forgets what a given-up session sealed for a device.
+func (tx *Tx) Unseal(device chat.DeviceID, session []byte) error {
+	return tx.touch(`UPDATE outbox SET session = NULL, blob = NULL WHERE device = ? AND session = ?`, device, session)
+}
+
+// OutboxRetry counts an attempt and sets the time of the next.
+func (tx *Tx) OutboxRetry(id int64, next time.Time) error {
+	return tx.touch(`UPDATE outbox SET next_try = ?, attempts = attempts + 1 WHERE id = ?`, next, id)
+}
+
+// OutboxDone removes a row. A row that is gone is no fault.
+func (tx *Tx) OutboxDone(id int64) error {
+	return tx.touch(`DELETE FROM outbox WHERE id = ?`, id)
+}
+
+// OutboxDoneMessage removes what waits of a message for a device.
+func (tx *Tx) OutboxDoneMessage(message chat.MessageID, device chat.DeviceID) error {
+	return tx.touch(`DELETE FROM outbox WHERE substr(message, 1, 8) = ? AND message = ? AND device = ?`, message[:8], message[:], device)
+}
