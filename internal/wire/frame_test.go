@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -122,6 +123,9 @@ func TestHostileFrames(t *testing.T) {
 
 func TestUnmarshalCountsPackedElements(t *testing.T) {
 	ok := &wirev1.Manifest{Algorithms: make([]uint32, chat.MaxRepeated)}
+	for i := range ok.Algorithms {
+		ok.Algorithms[i] = math.MaxUint32 // five bytes each
+	}
 	bomb := &wirev1.Manifest{Algorithms: make([]uint32, chat.MaxRepeated+1)}
 	for m, want := range map[*wirev1.Manifest]error{ok: nil, bomb: chat.ErrInvalid} {
 		b, err := proto.Marshal(m)

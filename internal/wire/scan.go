@@ -62,21 +62,57 @@ func (s *scan) field(value []byte, typ protowire.Type, fd protoreflect.FieldDesc
 	if fd == nil {
 		return s.take(1)
 	}
-	if fd.Message() != nil && typ == protowire.BytesType {
+	single := typeOf(fd.Kind())
+	packed := fd.Cardinality() == protoreflect.Repeated && typ == protowire.BytesType && single != protowire.BytesType
+	switch {
+	case typ != single && !packed:
+		return s.take(1) // the decoder keeps it as unknown
+	case fd.Message() != nil:
 		if err := s.take(1); err != nil {
 			return err
 		}
 		inner, _ := protowire.ConsumeBytes(value)
 		return s.message(inner, fd.Message(), depth+1)
-	}
-	if fd.Cardinality() != protoreflect.Repeated {
-		return nil
-	}
-	if typ == protowire.BytesType && fd.Kind() != protoreflect.BytesKind && fd.Kind() != protoreflect.StringKind {
+	case packed:
 		inner, _ := protowire.ConsumeBytes(value)
-		return s.take(len(inner)) // packed: at least one byte an element
+		return s.take(elements(inner, single))
+	case fd.Cardinality() == protoreflect.Repeated:
+		return s.take(1)
 	}
-	return s.take(1)
+	return nil
+}
+
+// elements counts what a packed list holds.
+func elements(packed []byte, single protowire.Type) int {
+	switch single {
+	case protowire.Fixed32Type:
+		return len(packed) / 4
+	case protowire.Fixed64Type:
+		return len(packed) / 8
+	}
+	n := 0
+	for _, b := range packed {
+		if b < 0x80 { // the last byte of a varint
+			n++
+		}
+	}
+	return n
+}
+
+// typeOf is how a field of a kind is encoded, one element at a time.
+func typeOf(k protoreflect.Kind) protowire.Type {
+	switch k {
+	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
+		return protowire.Fixed32Type
+	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
+		return protowire.Fixed64Type
+	case protoreflect.StringKind, protoreflect.BytesKind, protoreflect.MessageKind:
+		return protowire.BytesType
+	case protoreflect.GroupKind:
+		return protowire.StartGroupType
+	default:
+		return protowire.VarintType
+	}
 }
 
 func (s *scan) take(n int) error {
