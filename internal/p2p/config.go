@@ -63,6 +63,8 @@ type Config struct {
 	// Loopback keeps to this machine: no mDNS, no NAT mapping, no relay, DHT
 	// server at once, and loopback addresses in the peer record.
 	Loopback bool
+	// NoPortMap keeps from asking the router for an open port (UPnP, NAT-PMP).
+	NoPortMap bool
 	// MDNS finds peers on the local network.
 	MDNS bool
 	// StrictTransport refuses Noise, and with it WebTransport and

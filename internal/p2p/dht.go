@@ -56,7 +56,9 @@ func (h *Host) buildDHT() error {
 	}
 	h.store = newRecordStore()
 	h.values = records.NewValueStore(h.store, h.validator, chat.RecordLife)
-	mode := dht.ModeAuto
+	// Until somebody proves the contrary a node serves: in a young network or
+	// on a lonely LAN nobody else would.
+	mode := dht.ModeAutoServer
 	switch {
 	case h.cfg.Client:
 		mode = dht.ModeClient

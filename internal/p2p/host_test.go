@@ -62,7 +62,7 @@ type runner struct {
 }
 
 func testLog(t *testing.T) *slog.Logger {
-	if !testing.Verbose() {
+	if os.Getenv("P2P_LOG") == "" {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("test", t.Name())
@@ -81,7 +81,23 @@ func start(t *testing.T, name string, change func(*Config)) *runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, h)
+	r := run(t, h)
+	await(t, h, "listening", func(s Status) bool { return len(s.Addrs) > 0 })
+	return r
+}
+
+// startQuiet runs a host that may have no address to tell.
+func startQuiet(t *testing.T, name string, change func(*Config)) *runner {
+	t.Helper()
+	cfg := Config{Key: testKey(name), Log: testLog(t).With("host", name)}
+	change(&cfg)
+	h, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, h)
+	await(t, h, "running", func(s Status) bool { return s.Alone || s.Ready })
+	return r
 }
 
 func run(t *testing.T, h *Host) *runner {
@@ -101,7 +117,6 @@ func run(t *testing.T, h *Host) *runner {
 		}
 	}}
 	t.Cleanup(r.stop)
-	await(t, h, "listening", func(s Status) bool { return len(s.Addrs) > 0 })
 	return r
 }
 

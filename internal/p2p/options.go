@@ -103,11 +103,13 @@ func (h *Host) reach() []libp2p.Option {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(),
 		libp2p.EnableHolePunching(),
-		libp2p.NATPortMap(),
 		libp2p.EnableAutoNATv2(),
 		libp2p.EnableNATService(),
 		libp2p.AutoNATServiceRateLimit(30*chat.AutoNATPerPeer, chat.AutoNATPerPeer, autoNATInterval),
 		libp2p.EnableRelayService(relay.WithResources(resources)),
+	}
+	if !h.cfg.NoPortMap {
+		options = append(options, libp2p.NATPortMap())
 	}
 	if h.cfg.Infra {
 		return append(options, libp2p.ForceReachabilityPublic())

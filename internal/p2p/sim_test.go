@@ -60,6 +60,7 @@ func (w *simWorld) add(i int, change func(*Config)) *runner {
 		w.t.Fatal(err)
 	}
 	r := run(w.t, h)
+	await(w.t, h, "listening", func(s Status) bool { return len(s.Addrs) > 0 })
 	w.hosts = append(w.hosts, r)
 	return r
 }
