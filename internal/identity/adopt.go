@@ -11,10 +11,15 @@ import (
 	"parley/internal/store"
 )
 
+// adoptTimeout bounds how long the first publication waits for the answer.
+const adoptTimeout = 5 * time.Second
+
 // adopt asks the DHT what it knows of our own account before we publish over
 // it: after a restore from the phrase the account may have other devices. It
 // reports whether the question was answered.
 func (p *publisher) adopt(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
+	defer cancel()
 	value, err := p.lookUp(ctx, AccountRecordKey(p.keys.Account()))
 	if err != nil {
 		return errors.Is(err, chat.ErrNotFound)

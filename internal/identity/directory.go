@@ -26,8 +26,8 @@ type Records interface {
 	// when everybody who should have it answered, with chat.ErrUnreachable when
 	// nobody could be asked, and when ctx ends.
 	Get(ctx context.Context, key string) ([]byte, error)
-	// Put stores value under key until at least one peer took it, and fails
-	// when none did.
+	// Put stores value under key with enough peers to be found, and fails when
+	// too few took it: it is tried again then.
 	Put(ctx context.Context, key string, value []byte) error
 }
 
@@ -36,8 +36,8 @@ type DirectoryConfig struct {
 	DB      *store.DB
 	Keys    *Keys
 	Records Records
-	// PeerRecord is our own addresses, signed for libp2p. While it fails or is
-	// empty nothing is published: nobody could call.
+	// PeerRecord is our own addresses in libp2p's signed form. While it fails
+	// or is empty nothing is published: nobody could call.
 	PeerRecord func() ([]byte, error)
 	// Pinned, if set, is called after a commit that may have changed which
 	// account a device belongs to. It must not call the Directory.

@@ -24,7 +24,8 @@ const (
 	idLink     = linkScheme + "id/"
 
 	// maxInviteLink is a link that a phone camera still reads from a screen as
-	// a QR code. It leaves about 200 bytes to addresses.
+	// a QR code. For an account of one device it leaves about 200 bytes to
+	// addresses; each further device costs 56 characters.
 	maxInviteLink = 700
 	// maxInvite refuses pasted novels before decoding them; a future version
 	// may be longer than what we write.
@@ -44,9 +45,10 @@ type Invite struct {
 	Manifest    []byte // signed bytes
 }
 
-// NewInvite is a link of at most 700 characters that names this account, this
-// device and as many of its addresses as fit, the most direct first. It ends
-// with the manifest at the latest. It fails with chat.ErrInvalid for a name
+// NewInvite is a link that names this account, this device and as many of its
+// addresses as fit into 700 characters, the most direct first. Only an account
+// of six devices and more makes a longer one. It ends with the manifest at the
+// latest. It fails with chat.ErrInvalid for a name
 // or time that nobody would accept.
 func (k *Keys) NewInvite(addrs []string, name string, expires time.Time) (string, error) {
 	clean := ""

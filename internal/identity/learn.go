@@ -106,40 +106,29 @@ func (d *Directory) pin(tx *store.Tx, m *Manifest, now time.Time) (*Manifest, er
 	return m, tx.PutPin(p)
 }
 
-// claims is the manifest's devices without those that belong to another
-// account: anybody may list anybody's device, and would be blocked, or let
-// in, in its place. The device's own record decides; without one, the account
-// that listed it first.
+// claims is the manifest's devices without those that name another account
+// themselves: anybody may list anybody's device, and would be blocked, or let
+// in, in its place. A device that we have no record of may have several
+// claimants; the store then answers with a contact before a stranger.
 func (d *Directory) claims(tx *store.Tx, m *Manifest) ([]chat.DeviceID, error) {
 	var own []chat.DeviceID
 	for _, dev := range m.Devices {
-		owner, err := recordedOwner(tx, dev)
+		owner, err := d.recordedOwner(tx, dev)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case dev == d.keys.Device() || owner != "" && owner != m.Account:
-			continue
-		case owner == m.Account:
-			if err := disown(tx, dev, m.Account); err != nil {
-				return nil, err
-			}
-		default:
-			pin, err := tx.PinByDevice(dev)
-			if err == nil && pin.Account != m.Account {
-				continue
-			}
-			if err != nil && !errors.Is(err, chat.ErrNotFound) {
-				return nil, err
-			}
+		if owner == "" || owner == m.Account {
+			own = append(own, dev)
 		}
-		own = append(own, dev)
 	}
 	return own, nil
 }
 
 // recordedOwner is the account that a device itself names, or "".
-func recordedOwner(tx *store.Tx, dev chat.DeviceID) (chat.AccountID, error) {
+func (d *Directory) recordedOwner(tx *store.Tx, dev chat.DeviceID) (chat.AccountID, error) {
+	if dev == d.keys.Device() {
+		return d.keys.Account(), nil
+	}
 	row, err := tx.Record(DeviceRecordKey(dev))
 	if errors.Is(err, chat.ErrNotFound) {
 		return "", nil
@@ -178,15 +167,24 @@ func settle(tx *store.Tx, dev chat.DeviceID, owner chat.AccountID) error {
 	return tx.PutPin(pin)
 }
 
-// disown takes a device from whoever has it, unless that is owner.
+// maxClaimants bounds the work of settling one device. More strangers than
+// that have to list it in vain; the rest is settled the next time.
+const maxClaimants = 64
+
+// disown takes a device from those who list it falsely.
 func disown(tx *store.Tx, dev chat.DeviceID, owner chat.AccountID) error {
-	pin, err := tx.PinByDevice(dev)
-	if errors.Is(err, chat.ErrNotFound) || err == nil && pin.Account == owner {
-		return nil
+	for range maxClaimants {
+		pin, err := tx.PinByDevice(dev)
+		if errors.Is(err, chat.ErrNotFound) || err == nil && pin.Account == owner {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		pin.Devices = slices.DeleteFunc(pin.Devices, func(x chat.DeviceID) bool { return x == dev })
+		if err := tx.PutPin(pin); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	pin.Devices = slices.DeleteFunc(pin.Devices, func(x chat.DeviceID) bool { return x == dev })
-	return tx.PutPin(pin)
+	return nil
 }

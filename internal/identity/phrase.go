@@ -61,12 +61,15 @@ func nearestWord(w string) string {
 		if d > 0 && len(w) >= minSuggestion && strings.HasPrefix(candidate, w[:minSuggestion]) {
 			d-- // the first four letters decide among equals
 		}
-		if d < distance {
+		closer := d < distance || d == distance && lengthGap(w, candidate) < lengthGap(w, best)
+		if closer && d < 3 {
 			best, distance = candidate, d
 		}
 	}
 	return best
 }
+
+func lengthGap(a, b string) int { return max(len(a)-len(b), len(b)-len(a)) }
 
 // editDistance counts the letters to insert, drop, replace or swap with their
 // neighbour.

@@ -1,14 +1,15 @@
 package identity
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"parley/internal/chat"
 	wirev1 "parley/internal/gen/parley/wire/v1"
@@ -55,17 +56,19 @@ func (d *Directory) Nudge() {
 // publisher is the state of one Run, owned by its loop.
 type publisher struct {
 	*Directory
-	addrs   []byte    // as last published
 	next    time.Time // when to publish at the latest
 	last    time.Time // last try
 	retry   time.Duration
-	checked bool // the DHT was asked for our own account record
+	nudged  bool          // somebody asked to publish since the last try
+	told    [32]byte      // fingerprint of what was published last
+	quiet   time.Duration // wait before publishing the same again
+	checked bool          // the DHT was asked for our own account record
 }
 
 // Run rotates our keys and publishes our records: at once, after a Nudge,
 // every chat.PublishEvery, and until it works. It returns when ctx ends.
 func (d *Directory) Run(ctx context.Context) error {
-	p := &publisher{Directory: d, retry: publishRetryMin}
+	p := &publisher{Directory: d, retry: publishRetryMin, quiet: publishGap}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -74,7 +77,7 @@ func (d *Directory) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-d.nudge:
-			p.nudged()
+			p.nudged = true
 		}
 		wait, err := p.step(ctx)
 		if ctx.Err() != nil {
@@ -85,19 +88,6 @@ func (d *Directory) Run(ctx context.Context) error {
 		}
 		timer.Reset(wait)
 	}
-}
-
-// nudged brings the next publication forward.
-func (p *publisher) nudged() {
-	now := wallClock()
-	soon := now.Add(publishCalm)
-	if earliest := p.last.Add(publishGap); p.published.Load().Cause == "" && earliest.After(soon) {
-		soon = earliest
-	}
-	if soon.Before(p.next) {
-		p.next = soon
-	}
-	p.retry = publishRetryMin
 }
 
 // step does what is due and says when to look again. A publication that fails
@@ -114,14 +104,16 @@ func (p *publisher) step(ctx context.Context) (time.Duration, error) {
 	if changed || p.next.Sub(now) > chat.PublishEvery { // or the clock was set back
 		p.next = now
 	}
+	if p.nudged {
+		if err := p.hasten(ctx, now); err != nil {
+			return 0, err
+		}
+	}
 	if p.next.After(now) {
 		return min(p.next.Sub(now), dueEvery), nil
 	}
-	p.last = now
+	p.last, p.nudged = now, false
 	if err := p.publish(ctx); err != nil {
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
 		p.log.Debug("records not published", "cause", err)
 		p.published.Set(Publication{At: p.published.Load().At, Cause: err.Error()})
 		p.next = wallClock().Add(p.retry/2 + rand.N(p.retry))
@@ -134,6 +126,92 @@ func (p *publisher) step(ctx context.Context) (time.Duration, error) {
 	return min(max(0, p.next.Sub(wallClock())), dueEvery), nil
 }
 
+// hasten brings the next publication forward after a nudge: soon, if there is
+// news or the last try failed. The same records again are worth telling to new
+// peers while we know few of them, so the wait for that doubles each time.
+func (p *publisher) hasten(ctx context.Context, now time.Time) error {
+	wait := publishGap
+	switch {
+	case p.published.Load().Cause != "":
+		wait = publishRetryMin
+	default:
+		addrs, name, err := p.profile(ctx)
+		if err != nil {
+			return err
+		}
+		if fingerprint(addrs, name) == p.told {
+			wait = p.quiet
+		}
+	}
+	soon := now.Add(publishCalm)
+	if earliest := p.last.Add(wait); earliest.After(soon) {
+		soon = earliest
+	}
+	if soon.Before(p.next) {
+		p.next = soon
+	}
+	return nil
+}
+
+// profile is what of our records comes from outside this package.
+func (p *publisher) profile(ctx context.Context) (addrs []byte, name string, err error) {
+	addrs, err = p.peerRecord()
+	if err != nil {
+		addrs = nil // none yet: publish says so
+	}
+	err = p.db.Read(ctx, func(tx *store.Tx) error {
+		name, err = tx.Setting(chat.SettingDisplayName)
+		return err
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("reading our profile: %w", err)
+	}
+	return addrs, name, nil
+}
+
+// fingerprint tells whether there is news. A peer record is signed anew each
+// time; only its addresses count.
+func fingerprint(peerRecord []byte, name string) [32]byte {
+	addrs, ok := addrFields(peerRecord)
+	if !ok {
+		addrs = peerRecord
+	}
+	return sha256.Sum256(append(append([]byte(nil), addrs...), "\x00"+name...))
+}
+
+// addrFields is the address fields of a libp2p peer record in its envelope.
+func addrFields(envelope []byte) ([]byte, bool) {
+	const payload, addresses = 3, 3
+	var record, addrs []byte
+	ok := eachField(envelope, func(num protowire.Number, whole, value []byte) {
+		if num == payload {
+			record = value
+		}
+	})
+	ok = ok && eachField(record, func(num protowire.Number, whole, value []byte) {
+		if num == addresses {
+			addrs = append(addrs, whole...)
+		}
+	})
+	return addrs, ok && len(addrs) > 0
+}
+
+func eachField(b []byte, visit func(num protowire.Number, whole, value []byte)) bool {
+	for len(b) > 0 {
+		num, typ, n := protowire.ConsumeField(b)
+		if n < 0 {
+			return false
+		}
+		if typ == protowire.BytesType {
+			_, _, tag := protowire.ConsumeTag(b)
+			value, _ := protowire.ConsumeBytes(b[tag:])
+			visit(num, b[:n], value)
+		}
+		b = b[n:]
+	}
+	return true
+}
+
 // wallClock reads the time without Go's monotonic part, which stands still
 // while a machine sleeps.
 func wallClock() time.Time { return time.Now().Round(0) }
@@ -142,9 +220,9 @@ func wallClock() time.Time { return time.Now().Round(0) }
 func (p *publisher) publish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	addrs, err := p.peerRecord()
+	addrs, name, err := p.profile(ctx)
 	if err != nil {
-		return fmt.Errorf("publishing: reading our addresses: %w", err)
+		return err
 	}
 	if len(addrs) == 0 {
 		return fmt.Errorf("publishing: %w: we have no address yet", chat.ErrUnreachable)
@@ -152,7 +230,7 @@ func (p *publisher) publish(ctx context.Context) error {
 	if !p.checked {
 		p.checked = p.adopt(ctx)
 	}
-	device, account, err := p.ownRecords(ctx, addrs)
+	device, account, err := p.ownRecords(ctx, addrs, name)
 	if err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
@@ -166,22 +244,20 @@ func (p *publisher) publish(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
-	if !bytes.Equal(addrs, p.addrs) {
-		p.addrs = addrs
+	if news := fingerprint(addrs, name); news != p.told {
+		p.told, p.quiet = news, publishGap
 		p.log.Info("records published", "device", p.keys.Device().Short(), "bytes", len(device.Bytes))
+	} else {
+		p.quiet = min(2*p.quiet, chat.PublishEvery)
 	}
 	return nil
 }
 
 // ownRecords signs both records anew and keeps them in the cache, which also
 // remembers their numbers.
-func (p *publisher) ownRecords(ctx context.Context, addrs []byte) (device *DeviceRecord, account *AccountRecord, err error) {
+func (p *publisher) ownRecords(ctx context.Context, addrs []byte, name string) (device *DeviceRecord, account *AccountRecord, err error) {
 	err = p.db.Write(ctx, func(tx *store.Tx) error {
 		now := time.Now()
-		name, err := tx.Setting(chat.SettingDisplayName)
-		if err != nil {
-			return err
-		}
 		seen := func(key string) uint64 {
 			r, err := tx.Record(key)
 			if err != nil {
