@@ -1,0 +1,91 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"parley/internal/chat"
+)
+
+// waitWords say why a message of ours has not left, by reason code of the
+// courier. %s is who it is for.
+var waitWords = map[string]string{
+	"":            "Waiting for someone to connect",
+	"no_record":   "No record of %s found in the network yet",
+	"no_address":  "No address known for %s yet",
+	"unreachable": "No device of %s answers now",
+	"no_answer":   "No device of %s answers now",
+	"timed_out":   "No device of %s answers now",
+	"cut_off":     "The connection to %s broke; trying again",
+	"refused":     "The addresses known for %s belong to somebody else",
+	"no_protocol": "The Parley of %s cannot take messages",
+	"limit":       "This node has reached its connection limit",
+	"blocked":     "You block %s",
+	"cooling":     "Waiting because of the pace limit",
+	"no_bundle":   "The keys of %s are too old to start a new session",
+	"sender_lead": "Waiting for %s to confirm earlier messages",
+}
+
+// refusedWords say why a message was not accepted. A code of a newer Parley
+// stands for itself.
+var refusedWords = map[string]string{
+	"request_too_long": "first words are limited to 280 characters until they accept",
+	"request_links":    "first words cannot carry links until they accept",
+	"requests_full":    "too many people are waiting for an answer there",
+	"not_accepting":    "they take messages from contacts only",
+	"too_large":        "too long (limit 4 KiB)",
+	"unknown_content":  "their Parley cannot read this kind of message",
+	"blocked":          "you block this person",
+	"revoked":          "this device was removed from your account",
+	"clock":            "your clock is off",
+}
+
+// deliveryWords is the state of a message of ours as a sentence. Who is the
+// person it is for, sent the number of devices it was handed to, until the end
+// of a pace limit.
+func deliveryWords(m *chat.Message, who string, sent int, until, now time.Time) string {
+	switch m.Delivery {
+	case chat.DeliveryNone:
+		return ""
+	case chat.Queued:
+		return queuedWords(m.Reason, who, until, now)
+	case chat.Sent:
+		if sent > 1 {
+			return fmt.Sprintf("Sent to %d peers", sent)
+		}
+		return "Sent to 1 peer"
+	case chat.Held:
+		return "Kept by others"
+	case chat.Delivered:
+		return "Delivered"
+	case chat.Read:
+		return "Read by " + who
+	case chat.Refused:
+		reason, ok := refusedWords[m.Reason]
+		if !ok {
+			reason = m.Reason
+		}
+		if reason == "" {
+			return "Not accepted"
+		}
+		return "Not accepted: " + reason
+	case chat.Expired:
+		return "Not delivered by " + m.Time.Time().Add(chat.MessageLife).Format("2 Jan") + ". Send again?"
+	}
+	return "In a state that this program does not know"
+}
+
+func queuedWords(reason, who string, until, now time.Time) string {
+	if left := until.Sub(now); left > 0 {
+		return fmt.Sprintf("Goes out in %d s", int((left+time.Second-1)/time.Second))
+	}
+	words, ok := waitWords[reason]
+	if !ok {
+		words = waitWords[""]
+	}
+	if strings.Contains(words, "%s") {
+		return fmt.Sprintf(words, who)
+	}
+	return words
+}
