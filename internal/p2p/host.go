@@ -114,6 +114,9 @@ func (h *Host) Run(ctx context.Context) error {
 	group, loops := errgroup.WithContext(ctx)
 	group.Go(func() error { return watch.run(loops) })
 	group.Go(func() error { return h.join(loops) })
+	if h.cfg.MDNS && !h.cfg.Loopback && !h.cfg.Simulated {
+		group.Go(func() error { return h.runLAN(loops) })
+	}
 	err = group.Wait()
 	h.drain()
 	return errors.Join(err, h.Close())
