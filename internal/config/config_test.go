@@ -183,6 +183,20 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
+// TestBare: a demo's node ignores the user's own settings.
+func TestBare(t *testing.T) {
+	home(t)
+	t.Setenv("PARLEY_LOG_LEVEL", "debug")
+	t.Setenv(configEnv, write(t, filepath.Join(t.TempDir(), "c.toml"), "[net]\nmdns = false\n"))
+	c, err := Load(Options{Bare: true, Flags: map[string]string{"log.format": "json"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Log.Level != "info" || !c.Net.MDNS || c.Log.Format != "json" {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func TestNoHome(t *testing.T) {
 	home(t)
 	os.Unsetenv("HOME")

@@ -19,6 +19,9 @@ import (
 type Options struct {
 	File  string            // settings file; empty: PARLEY_CONFIG, else the folder of this user
 	Flags map[string]string // key -> text, above every other layer
+	// Bare reads defaults and Flags only: for nodes of a demo or a test, which
+	// must not take over the settings of the user's own.
+	Bare bool
 }
 
 // Origins of a value, besides file paths and environment variables.
@@ -36,8 +39,11 @@ const maxFile = 1 << 20
 func Load(o Options) (*Config, error) {
 	l := loader{k: koanf.New("."), origins: map[string]string{}}
 	l.defaults()
-	file := l.file(o.File)
-	l.environment()
+	file := ""
+	if !o.Bare {
+		file = l.file(o.File)
+		l.environment()
+	}
 	l.flags(o.Flags)
 	l.folder()
 	l.socket()
