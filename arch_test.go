@@ -20,7 +20,7 @@ import (
 // floors is the table of ARCHITECTURE.md. Imports go strictly down, except
 // where sameFloor lists them.
 var floors = map[string]int{
-	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7,
+	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7, "parleytest/e2e": 7, "parleytest/bench": 7,
 	"internal/node": 6,
 	"internal/api":  5, "internal/web": 5, "client": 5,
 	"internal/handle": 4, "internal/dm": 4, "internal/mailbox": 4, "internal/room": 4,
@@ -43,9 +43,9 @@ var sameFloor = map[string][]string{
 // onlyFrom: a package that only the listed ones may import.
 var onlyFrom = map[string][]string{
 	"internal/p2p":                   {"internal/node", "parleytest"},
-	"internal/gen/parley/wire/v1":    {"internal/wire", "internal/identity", "internal/dm"},
-	"gen/parley/api/v1":              {"gen/parley/api/v1/apiv1connect", "internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest"},
-	"gen/parley/api/v1/apiv1connect": {"internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest"},
+	"internal/gen/parley/wire/v1":    {"internal/wire", "internal/identity", "internal/dm", "parleytest/e2e"},
+	"gen/parley/api/v1":              {"gen/parley/api/v1/apiv1connect", "internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/e2e"},
+	"gen/parley/api/v1/apiv1connect": {"internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/e2e"},
 }
 
 // onlyFiles narrows an import to named files of a package.
@@ -59,7 +59,7 @@ var fences = map[string][]string{
 	"github.com/libp2p/":            {"internal/p2p", "parleytest"},
 	"github.com/multiformats/":      {"internal/p2p", "parleytest"},
 	"github.com/ncruces/":           {"internal/store"},
-	"connectrpc.com/":               {"internal/api", "client", "internal/node", "gen/parley/api/v1/apiv1connect"},
+	"connectrpc.com/":               {"internal/api", "client", "internal/node", "gen/parley/api/v1/apiv1connect", "parleytest/e2e"},
 	"charm.land/":                   {"internal/tui"},
 	"golang.org/x/crypto/":          {"internal/seal", "internal/identity"},
 	"github.com/tyler-smith/":       {"internal/identity"},
