@@ -46,7 +46,8 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(make([]byte, Overhead))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		for i, s := range sessions {
+		for _, i := range []int{1, 3} { // b at the start, b at the end
+			s := sessions[i]
 			next, _, err := s.Open(noon, message)
 			if err == nil && !genuine[string(message)] {
 				t.Fatalf("session %d opens what nobody sealed", i)

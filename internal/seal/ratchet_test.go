@@ -125,6 +125,17 @@ func TestEveryBitCounts(t *testing.T) {
 	}
 }
 
+// counting counts root steps.
+type counting struct {
+	parleySuite
+	roots *int
+}
+
+func (x counting) rootKDF(root key, dh, ss []byte) (newRoot, chain, nextHeader key) {
+	*x.roots++
+	return x.parleySuite.rootKDF(root, dh, ss)
+}
+
 // TestSkipBound forges, with the right keys, a message 2^31 ahead: it is
 // refused at once and leaves nothing.
 func TestSkipBound(t *testing.T) {
@@ -144,7 +155,13 @@ func TestSkipBound(t *testing.T) {
 		"fewer sent than already opened": jump(*a, 0, 0),
 		"the last number":                jump(*a, 1<<32-2, 1),
 	} {
-		mustRefuse(t, b, m)
+		steps := 0
+		watched := *b
+		watched.suite = counting{roots: &steps}
+		mustRefuse(t, &watched, m)
+		if steps > 0 {
+			t.Errorf("%s: keys were derived before the bound was checked", name)
+		}
 		best := time.Hour
 		for range 20 {
 			start := time.Now()
@@ -255,83 +272,60 @@ func TestSkippedKeysExpire(t *testing.T) {
 	mustOpen(t, &gone, mustSeal(t, &a, "on"), "on")
 }
 
-func TestKEMSchedule(t *testing.T) {
+// TestMalformedHeaders are sealed with the right keys and refused.
+func TestMalformedHeaders(t *testing.T) {
 	a, b := newPair(t)
 	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
-	offers := func(s *Session) bool { return s.send.ek != nil }
-	if !offers(b) || b.kem == nil || offers(a) {
-		t.Fatal("the first reply, and only it, offers a key")
-	}
-	for range 3 { // every message of the chain repeats it; one is enough
-		mustSeal(t, &b, "lost")
-	}
-	mustOpen(t, &a, mustSeal(t, &b, "reply"), "reply")
-	if a.send.ct == nil || offers(a) {
-		t.Fatal("the next chain answers with a ciphertext")
-	}
-	if n := a.MessageSize(0); n != Overhead+1+partSize+1088 {
-		t.Errorf("size with a ciphertext %d", n)
-	}
-	mustSeal(t, &a, "lost")
-	mustOpen(t, &b, mustSeal(t, &a, "answer"), "answer")
-	if b.kem != nil || offers(b) || b.send.ct != nil {
-		t.Fatal("the exchange is over after the answer")
-	}
-	// No key until 50 messages have passed.
-	for range 24 {
-		mustOpen(t, &a, mustSeal(t, &b, "x"), "x")
-		if offers(a) {
-			t.Fatal("offered too early")
+	forge := func(ratchet [32]byte, n uint32, flags byte, kem ...[]byte) []byte {
+		h := append(append([]byte(nil), ratchet[:]...), 0, 0, 0, 0, 0, 0, 0, byte(n), flags)
+		mk, _ := chainStep(a.send.chain)
+		buf := appendPart(associated(a.bind, 0), a.send.header, h)
+		for _, part := range kem {
+			buf = appendPart(buf, a.send.header, part)
 		}
-		mustOpen(t, &b, mustSeal(t, &a, "y"), "y")
-		if offers(b) {
-			t.Fatal("offered too early")
-		}
+		return appendPart(buf, mk, []byte("text\x80"))[len(messageLabel)+32:]
 	}
-	mustOpen(t, &a, mustSeal(t, &b, "x"), "x")
-	if !offers(a) {
-		t.Errorf("no key offered after %d messages", chat.KEMStepMessages)
+	own := a.self.public
+	if _, _, err := b.Open(noon, forge(own, 1, 0)); err != nil {
+		t.Fatal("the honest header is refused")
 	}
-	mustOpen(t, &b, mustSeal(t, &a, "y"), "y")
-	if offers(b) || b.send.ct == nil {
-		t.Error("the peer answers and does not offer as well")
-	}
-	// Or until a day has passed.
-	mustOpen(t, &a, mustSeal(t, &b, "x"), "x")
-	day := noon.Add(chat.KEMStepAge)
-	m := mustSeal(t, &a, "y")
-	early, _, err := b.Open(day.Add(-time.Second), m)
-	if err != nil || offers(early) {
-		t.Errorf("offered before a day is over (%v)", err)
-	}
-	late, _, err := b.Open(day, m)
-	if err != nil || !offers(late) {
-		t.Errorf("no key offered after a day (%v)", err)
-	}
+	mustRefuse(t, b, forge(own, 1, 4))               // unknown flag
+	mustRefuse(t, b, forge(own, 1, 0x80, []byte{}))  // unknown flag, and a part for it
+	mustRefuse(t, b, forge(own, 1, 1))               // says KEM part, has none
+	mustRefuse(t, b, forge(own, 1, 0, []byte{}))     // has one, does not say so
+	mustRefuse(t, b, forge(own, 1, 1, []byte{1, 2})) // too short a part
+	other := NewDHSecret().Public()
+	mustRefuse(t, b, forge(other, 1, 0)) // the chain's header key, another chain's ratchet key
+	mustOpen(t, &b, mustSeal(t, &a, "1"), "1")
+	mustSeal(t, &a, "2, late")
+	mustOpen(t, &b, mustSeal(t, &a, "3"), "3")
 }
 
-// TestUnansweredKEMKeyIsRefused is a downgrade inside the session: a chain that
-// owes a ciphertext has none, or answers what nobody asked.
-func TestUnansweredKEMKeyIsRefused(t *testing.T) {
+// TestBranchesRetireApart steps into the next chain from one state twice, with
+// other keys left in the chain before.
+func TestBranchesRetireApart(t *testing.T) {
 	a, b := newPair(t)
-	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
-	mustOpen(t, &a, mustSeal(t, &b, "offer"), "offer")
-	mute := *a
-	mute.send.ct = nil
-	x := &mute
-	mustRefuse(t, b, mustSeal(t, &x, "no answer"))
-
-	mustOpen(t, &b, mustSeal(t, &a, "answer"), "answer")
-	mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
-	loud := *a
-	loud.send.ct = make([]byte, 1088)
-	x = &loud
-	mustRefuse(t, b, mustSeal(t, &x, "not asked"))
-	odd := *a
-	odd.send.ek = bytes.Repeat([]byte{0xff}, 1184)
-	x = &odd
-	mustRefuse(t, b, mustSeal(t, &x, "malformed key"))
-	mustOpen(t, &b, mustSeal(t, &a, "honest"), "honest")
+	for range 3 {
+		mustSeal(t, &a, "lost")
+		mustOpen(t, &b, mustSeal(t, &a, "x"), "x")
+		mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	}
+	for range 3 { // whatever spare room the slice of generations has
+		first, second := mustSeal(t, &a, "first"), mustSeal(t, &a, "second")
+		mustOpen(t, &b, mustSeal(t, &a, "third"), "third")
+		mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+		next := mustSeal(t, &a, "next chain")
+		one, two := b, b
+		mustOpen(t, &one, next, "next chain")
+		mustOpen(t, &two, first, "first")
+		mustOpen(t, &two, next, "next chain")
+		mustOpen(t, &one, first, "first")
+		mustOpen(t, &one, second, "second")
+		mustRefuse(t, two, first)
+		mustOpen(t, &two, second, "second")
+		b = two
+		mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	}
 }
 
 func TestLead(t *testing.T) {
