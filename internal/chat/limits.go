@@ -135,6 +135,9 @@ const (
 	BucketPerNet = 2
 	// LookupTimeout ends a lookup whose peers do not answer.
 	LookupTimeout = 30 * time.Second
+	// LookupQuiet is how long silent nodes hold up a lookup that has an answer
+	// and heard DHTMinAsked nodes: ten round trips across the world.
+	LookupQuiet = time.Second
 	// MaxStrangers caps each map keyed by peers or networks we do not know.
 	MaxStrangers = 4096
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	dht "github.com/libp2p/go-libp2p-kad-dht"
@@ -16,7 +15,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
-	"github.com/libp2p/go-libp2p/core/routing"
 	"golang.org/x/sync/errgroup"
 
 	"parley/internal/chat"
@@ -98,13 +96,19 @@ func (h *Host) Get(ctx context.Context, key string) ([]byte, error) {
 	trace := startTrace(ctx, "")
 	// Quorum 0: no early stop, the whole region is asked and the selector
 	// chooses among all answers; nodes with an older value are sent the best.
-	value, err := h.dht.GetValue(trace.ctx, key, dht.Quorum(0))
+	values, err := h.dht.SearchValue(trace.ctx, key, dht.Quorum(0))
+	if err != nil {
+		trace.stop()
+		return nil, fmt.Errorf("looking up record: %w", err)
+	}
+	enough := min(chat.DHTMinAsked, h.dht.RoutingTable().Size())
+	value := trace.best(values, enough)
 	answered := trace.stop().answered
 	if value != nil {
 		return value, nil
 	}
-	if enough := min(chat.DHTMinAsked, h.dht.RoutingTable().Size()); answered < enough || answered == 0 {
-		return nil, fmt.Errorf("looking up record: %w: %d nodes answered: %w", chat.ErrUnreachable, answered, err)
+	if answered < max(enough, 1) {
+		return nil, fmt.Errorf("looking up record: %w: %d nodes answered", chat.ErrUnreachable, answered)
 	}
 	return nil, fmt.Errorf("looking up record: %w: %d nodes have none", chat.ErrNotFound, answered)
 }
@@ -240,58 +244,4 @@ func (h *Host) Find(ctx context.Context, d chat.DeviceID) (Lookup, error) {
 		return out, fmt.Errorf("finding device: %w: %d nodes do not know it", chat.ErrNotFound, path.answered)
 	}
 	return out, nil
-}
-
-// trace follows one lookup: who answered, and over how many referrals the
-// first answer that named the target was reached.
-type trace struct {
-	ctx    context.Context // carries the trace into the lookup
-	cancel context.CancelFunc
-	target peer.ID
-	reader sync.WaitGroup
-	path   tracePath // after reader is done
-}
-
-type tracePath struct{ answered, hops int }
-
-func startTrace(parent context.Context, target peer.ID) *trace {
-	ctx, cancel := context.WithCancel(parent)
-	ctx, queries := routing.RegisterForQueryEvents(ctx)
-	t := &trace{ctx: ctx, cancel: cancel, target: target}
-	t.reader.Go(func() { t.path = t.follow(queries) })
-	return t
-}
-
-// follow reads events until the lookup's context ends and closes the channel.
-func (t *trace) follow(queries <-chan *routing.QueryEvent) tracePath {
-	var path tracePath
-	depth := make(map[peer.ID]int) // node -> referrals that led to it; 0 is our own table
-	for e := range queries {
-		if e.Type != routing.PeerResponse {
-			continue
-		}
-		path.answered++
-		if _, known := depth[e.ID]; !known {
-			depth[e.ID] = 0 // from our own table
-		}
-		for _, next := range e.Responses {
-			if next == nil {
-				continue
-			}
-			if _, known := depth[next.ID]; !known {
-				depth[next.ID] = depth[e.ID] + 1
-			}
-			if next.ID == t.target && path.hops == 0 {
-				path.hops = depth[e.ID] + 1
-			}
-		}
-	}
-	return path
-}
-
-// stop ends the trace after its lookup returned.
-func (t *trace) stop() tracePath {
-	t.cancel()
-	t.reader.Wait()
-	return t.path
 }

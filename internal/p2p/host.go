@@ -40,6 +40,7 @@ type Host struct {
 	values    *records.ValueStore // the store under the validator's rules
 	guide     []peer.AddrInfo     // bootstrap peers
 	past      []peer.AddrInfo     // remembered peers
+	built     chan struct{}       // closed at the end of New
 
 	status  live.Value[Status]
 	ready   atomic.Bool // joined and refreshed, or alone
@@ -65,7 +66,7 @@ func New(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading host key: %w", err)
 	}
-	h := &Host{cfg: cfg, log: cfg.Log, key: key, nudge: make(chan struct{}, 1)}
+	h := &Host{cfg: cfg, log: cfg.Log, key: key, nudge: make(chan struct{}, 1), built: make(chan struct{})}
 	if !cfg.NoBootstrap {
 		if h.guide, err = parseGuides(cfg.Bootstrap); err != nil {
 			return nil, err
@@ -89,6 +90,7 @@ func New(cfg Config) (*Host, error) {
 	if err := h.buildDHT(); err != nil {
 		return nil, errors.Join(err, h.host.Close())
 	}
+	close(h.built)
 	h.refreshStatus()
 	return h, nil
 }

@@ -32,9 +32,6 @@ func (h *Host) join(ctx context.Context) error {
 	for first := true; ; first = false {
 		h.findPeers(ctx)
 		connected := h.settle(ctx, first)
-		if ctx.Err() != nil {
-			return nil
-		}
 		if connected == 0 {
 			wait = min(2*wait, chat.RejoinMax)
 			if first {
@@ -43,15 +40,20 @@ func (h *Host) join(ctx context.Context) error {
 		} else {
 			wait = min(4*wait, chat.RejoinMax)
 		}
-		if !h.rest(ctx, jitter(wait)) {
+		lost := h.rest(ctx, jitter(wait))
+		if ctx.Err() != nil {
 			return nil
+		}
+		if lost {
+			wait = chat.RejoinMin
 		}
 	}
 }
 
 // rest waits until it is time to look for peers again, and keeps the view of
-// the network current meanwhile.
-func (h *Host) rest(ctx context.Context, d time.Duration) bool {
+// the network current meanwhile. It ends early, with true, when the last
+// connection is lost.
+func (h *Host) rest(ctx context.Context, d time.Duration) (lost bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
@@ -59,11 +61,11 @@ func (h *Host) rest(ctx context.Context, d time.Duration) bool {
 		case <-ctx.Done():
 			return false
 		case <-timer.C:
-			return true
+			return false
 		case <-h.nudge:
 			// Somebody came while we were alone, or everybody left.
-			if h.alone.Load() != (h.connected() == 0) {
-				h.settle(ctx, false)
+			if h.alone.Load() != (h.connected() == 0) && h.settle(ctx, false) == 0 {
+				return true
 			}
 		}
 	}

@@ -121,7 +121,9 @@ func (h *Host) reach() []libp2p.Option {
 func (h *Host) relayCandidates(ctx context.Context, n int) <-chan peer.AddrInfo {
 	found := make(chan peer.AddrInfo, n)
 	defer close(found)
-	if h.host == nil { // asked while New is still building
+	select {
+	case <-h.built:
+	default: // the library asks while New is still building
 		return found
 	}
 	for _, p := range h.host.Network().Peers() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,5 +149,57 @@ func TestRecordLife(t *testing.T) {
 				t.Errorf("%s still keeps %d records", h.Device().Short(), n)
 			}
 		}
+	})
+}
+
+// TestLookups: from a bare device id to its addresses and to a record, every
+// time, among more nodes than one bucket holds; and a third of the nodes gone.
+func TestLookups(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, 25*time.Millisecond)
+		defer w.close()
+		const n = 40
+		for i := range n {
+			w.add(i, nil)
+		}
+		for _, h := range w.hosts {
+			await(t, h.Host, "joined", joined)
+		}
+		time.Sleep(time.Minute)
+		var took []time.Duration
+		hops, asked := 0, 0
+		for i, h := range w.hosts {
+			key := fmt.Sprintf("/toy/%d", i)
+			if err := h.Put(t.Context(), key, toy(1, key)); err != nil {
+				t.Errorf("put by %d: %v", i, err)
+			}
+			found, err := h.Find(t.Context(), w.hosts[(i+13)%n].Device())
+			if err != nil {
+				t.Errorf("find by %d: %v", i, err)
+			}
+			took = append(took, found.Took)
+			hops, asked = hops+found.Hops, asked+found.Asked
+		}
+		slices.Sort(took)
+		t.Logf("find, %d nodes, 50 ms round trip: p50 %v, p99 %v, %.1f hops, %.1f asked",
+			n, took[n/2], took[n-1], float64(hops)/n, float64(asked)/n)
+
+		for i := 1; i < n; i += 3 {
+			w.hosts[i].stop()
+		}
+		time.Sleep(time.Minute)
+		var worst time.Duration
+		for i := 0; i < n; i += 3 {
+			for _, of := range []int{i, (i + 14) % n} {
+				key := fmt.Sprintf("/toy/%d", of)
+				start := time.Now()
+				got, err := w.hosts[i].Get(t.Context(), key)
+				if err != nil || !bytes.Equal(got, toy(1, key)) {
+					t.Errorf("get of %d by %d after the loss: %q, %v", of, i, got, err)
+				}
+				worst = max(worst, time.Since(start))
+			}
+		}
+		t.Logf("get with a third of the nodes gone: worst %v", worst)
 	})
 }
