@@ -1,0 +1,150 @@
+package dm
+
+import (
+	"context"
+	"time"
+
+	"parley/internal/chat"
+	"parley/internal/store"
+)
+
+// move wakes the worker. It never blocks.
+func (w *worker) move() {
+	select {
+	case w.moved <- struct{}{}:
+	default:
+	}
+}
+
+// stopped reports whether the device said no in a way that ends the stream.
+func (w *worker) stopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken != nil || w.turned
+}
+
+func (w *worker) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.flying)
+}
+
+// owing is since when the stream owes an answer.
+func (w *worker) owing() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.owingLocked()
+}
+
+func (w *worker) owingLocked() time.Time {
+	var oldest time.Time
+	for _, f := range w.flying {
+		if oldest.IsZero() || f.at.Before(oldest) {
+			oldest = f.at
+		}
+	}
+	if w.heard.After(oldest) {
+		return w.heard
+	}
+	return oldest
+}
+
+// look is how much flies, when the worker must look again, and whether the
+// window is full.
+func (w *worker) look(now time.Time) (flying int, wake time.Time, full bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.flying) > 0 {
+		wake = w.owingLocked().Add(ackTimeout)
+	}
+	for _, f := range w.flying {
+		if at := f.at.Add(sentAfter); !f.sent && at.Before(wake) {
+			wake = at
+		}
+	}
+	if w.busy.After(now) && (wake.IsZero() || w.busy.Before(wake)) {
+		wake = w.busy
+	}
+	return len(w.flying), wake, len(w.flying) >= w.window
+}
+
+// markSent writes SENT for what has been under way for a moment.
+func (w *worker) markSent(ctx context.Context) error {
+	now := time.Now()
+	var ids []chat.MessageID
+	w.mu.Lock()
+	for _, f := range w.flying {
+		if f.sent || now.Sub(f.at) < sentAfter {
+			continue
+		}
+		f.sent = true
+		if !f.row.Control {
+			ids = append(ids, f.row.Message)
+		}
+	}
+	w.mu.Unlock()
+	if len(ids) == 0 {
+		return nil
+	}
+	return w.c.db.Write(ctx, func(tx *store.Tx) error {
+		for _, id := range ids {
+			_, err := tx.SetDelivery(id, store.DeviceDelivery{Device: w.device, State: chat.Sent, At: now})
+			if err := notFoundIsNil(err); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// result is how the run ends, given the reason that its loop saw.
+func (w *worker) result(reason string) result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	res := result{reason: reason, progress: w.progress, broken: w.broken}
+	switch now := time.Now(); {
+	case w.busy.After(now):
+		res.reason, res.until = waitCooling, w.busy
+	case w.broken != nil || w.turned:
+		res.reason = waitUnreachable
+	}
+	return res
+}
+
+func (w *worker) setStreaming(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.streaming = on
+}
+
+// streaming reports whether a stream to the device is open.
+func (c *Courier) streaming(d chat.DeviceID) bool {
+	c.mu.Lock()
+	w := c.workers[d]
+	c.mu.Unlock()
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.streaming
+}
+
+// offer hands a READ receipt to an open stream; false if there is none.
+func (c *Courier) offer(d chat.DeviceID, signed []byte) bool {
+	if !c.streaming(d) {
+		return false
+	}
+	c.mu.Lock()
+	w := c.workers[d]
+	c.mu.Unlock()
+	if w == nil {
+		return false
+	}
+	select {
+	case w.reads <- signed:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,303 @@
+package dm
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/internal/chat"
+	wirev1 "parley/internal/gen/parley/wire/v1"
+	"parley/internal/store"
+	"parley/internal/wire"
+)
+
+// longWait is the reader's deadline: the worker's own timers end a stream.
+const longWait = 24 * time.Hour
+
+// converse writes rows and reads answers until nothing waits any more or the
+// stream ends. Answers are read and committed beside the writing.
+func (w *worker) converse(ctx context.Context, s wire.Stream, rows []store.OutboxRow) result {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ended := make(chan error, 1)
+	wg.Go(func() { ended <- w.listen(ctx, s) })
+	w.setStreaming(true)
+	defer w.setStreaming(false)
+	out := wire.NewWriter(s)
+	quiet := time.Now() // since when nothing waits
+	reason := ""
+	for {
+		if len(rows) > 0 {
+			quiet = time.Time{}
+			if err := w.write(out, rows); err != nil {
+				_ = s.Reset()
+				return w.result(waitUnreachable)
+			}
+		}
+		bell := w.c.db.Bell()
+		var err error
+		if w.stopped() {
+			rows = nil
+		} else if rows, reason, err = w.next(ctx); err != nil {
+			_ = s.Reset()
+			return w.result(waitUnreachable)
+		}
+		if len(rows) > 0 {
+			continue
+		}
+		if err := w.markSent(ctx); err != nil {
+			w.c.log.Debug("SENT not noted", "cause", err)
+		}
+		if w.stopped() {
+			_ = s.Close()
+			_ = s.Reset()
+			return w.result(waitUnreachable)
+		}
+		now := time.Now()
+		flying, wake, full := w.look(now)
+		switch {
+		case flying > 0:
+			quiet = time.Time{}
+		case reason != "": // sealing needs what the stream does not bring
+			_ = s.Close()
+			return w.result(reason)
+		case quiet.IsZero():
+			quiet = now
+		}
+		if flying == 0 && wake.IsZero() {
+			wake = quiet.Add(keepOpen)
+		}
+		if full {
+			bell = nil
+		}
+		timer := time.NewTimer(time.Until(wake))
+		select {
+		case <-bell:
+		case <-w.moved:
+		case signed := <-w.reads:
+			if err := out.WriteFrame(&wirev1.DMFrame{Body: &wirev1.DMFrame_Receipt{Receipt: signed}}); err != nil {
+				timer.Stop()
+				_ = s.Reset()
+				return w.result(waitUnreachable)
+			}
+		case <-ended:
+			timer.Stop()
+			_ = s.Reset()
+			if w.count() == 0 && reason == "" {
+				return w.result("")
+			}
+			return w.result(waitUnreachable)
+		case <-ctx.Done():
+			timer.Stop()
+			_ = s.Reset()
+			return w.result("")
+		case <-timer.C:
+			if res, over := w.over(quiet); over {
+				_ = s.Close()
+				_ = s.Reset()
+				return res
+			}
+		}
+		timer.Stop()
+	}
+}
+
+// over decides whether the stream has stood long enough: idle, or owing an
+// answer.
+func (w *worker) over(quiet time.Time) (result, bool) {
+	now := time.Now()
+	if w.count() == 0 {
+		if !quiet.IsZero() && now.Sub(quiet) >= keepOpen {
+			return w.result(""), true
+		}
+		return result{}, false
+	}
+	if now.Sub(w.owing()) < ackTimeout {
+		return result{}, false
+	}
+	res := w.result(waitUnreachable)
+	res.silent = !res.progress
+	return res, true
+}
+
+// write puts rows on the stream. They fly before the first byte leaves, so
+// that no answer comes to a row that is not known.
+func (w *worker) write(out *wire.Writer, rows []store.OutboxRow) error {
+	blobs := make([][]byte, len(rows))
+	now := time.Now()
+	w.mu.Lock()
+	for i, row := range rows {
+		number, blob, err := splitNumber(row.Blob)
+		if err != nil {
+			w.mu.Unlock()
+			return err
+		}
+		blobs[i] = blob
+		row.Content, row.Blob = nil, nil
+		w.flying[row.ID] = &flight{row: row, number: number, hash: hashOf(blob), at: now}
+	}
+	w.mu.Unlock()
+	for _, blob := range blobs {
+		err := out.Queue(&wirev1.DMFrame{Body: &wirev1.DMFrame_Envelope{Envelope: &wirev1.OuterEnvelope{Version: 1, Blob: blob}}})
+		if err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// listen reads answers until the stream ends.
+func (w *worker) listen(ctx context.Context, s wire.Stream) error {
+	r := wire.NewReader(s)
+	r.SetWait(longWait)
+	for {
+		var group []*wirev1.DMAnswer
+		for len(group) == 0 || r.Buffered() > 0 && len(group) < groupSize {
+			a := new(wirev1.DMAnswer)
+			if err := r.ReadFrame(a); err != nil {
+				if errors.Is(err, chat.ErrInvalid) || errors.Is(err, chat.ErrTooLarge) {
+					w.c.guard.Misbehaved(w.device, "damaged answer on "+Protocol)
+				}
+				if len(group) > 0 {
+					_ = w.settle(ctx, group)
+				}
+				return err
+			}
+			group = append(group, a)
+		}
+		if err := w.settle(ctx, group); err != nil {
+			if !errors.Is(err, io.EOF) {
+				_ = s.Reset()
+			}
+			return err
+		}
+	}
+}
+
+// settle commits what answers prove, then lets their rows go.
+func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
+	now := time.Now()
+	var receipts []*receipt
+	var busy []chat.MessageID
+	for _, a := range group {
+		switch body := a.Body.(type) {
+		case *wirev1.DMAnswer_Receipt:
+			r, err := w.c.openReceipt(body.Receipt, w.device, now)
+			if err != nil || r.state == chat.Read {
+				w.c.guard.Misbehaved(w.device, "receipt that does not verify")
+				return chat.ErrInvalid
+			}
+			receipts = append(receipts, r)
+		case *wirev1.DMAnswer_Status:
+			busy = append(busy, w.status(body.Status, now)...)
+		}
+	}
+	if len(receipts)+len(busy) > 0 {
+		reached := w.reaches(receipts)
+		err := w.c.db.Write(ctx, func(tx *store.Tx) error {
+			for _, r := range receipts {
+				if err := w.c.apply(tx, r); err != nil {
+					return err
+				}
+			}
+			for _, id := range busy {
+				if err := setWait(tx, id, waitCooling); err != nil {
+					return err
+				}
+			}
+			return reach(tx, reached)
+		})
+		if err != nil {
+			return err
+		}
+		w.landed(receipts, reached)
+	}
+	w.move()
+	return nil
+}
+
+// reachStep is how far a session's row may lag behind the receipts: it costs a
+// write each time, and chat.SenderLead has room for it.
+const reachStep = 128
+
+// reaches notes how far receipts take the sessions, and returns what the
+// session rows should learn.
+func (w *worker) reaches(receipts []*receipt) map[string]uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	due := map[string]uint64{}
+	for _, f := range w.flying {
+		for _, r := range receipts {
+			if !slices.Contains(r.ids, f.row.Message) {
+				continue
+			}
+			id := string(f.row.Session)
+			w.reached[id] = max(w.reached[id], f.number)
+			if w.reached[id] >= w.stored[id]+reachStep {
+				due[id] = w.reached[id]
+			}
+		}
+	}
+	return due
+}
+
+// landed lets go of what receipts covered, after their commit.
+func (w *worker) landed(receipts []*receipt, stored map[string]uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, f := range w.flying {
+		for _, r := range receipts {
+			if slices.Contains(r.ids, f.row.Message) {
+				delete(w.flying, id)
+				break
+			}
+		}
+	}
+	for id, n := range stored {
+		w.stored[id] = n
+	}
+	if len(receipts) > 0 {
+		w.progress, w.heard = true, time.Now()
+	}
+	if w.window < chat.OutboxWindow && len(w.flying) == 0 && !time.Now().Before(w.busy) {
+		w.window = min(2*w.window, chat.OutboxWindow)
+	}
+}
+
+// status takes an answer other than a receipt. It returns the message that
+// must wait for its turn.
+func (w *worker) status(s *wirev1.DMStatus, now time.Time) []chat.MessageID {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var f *flight
+	for _, x := range w.flying {
+		if string(x.hash[:]) == string(s.GetBlobHash()) {
+			f = x
+		}
+	}
+	if f == nil {
+		return nil
+	}
+	w.heard = now
+	delete(w.flying, f.row.ID)
+	switch s.GetStatus() {
+	case wirev1.Status_STATUS_BUSY:
+		wait := min(max(time.Duration(s.GetRetryAfterMs())*time.Millisecond, busyLeast), lastRetry)
+		if until := now.Add(wait); until.After(w.busy) {
+			w.busy = until
+		}
+		w.window = busyWindow
+		w.c.setCooling(w.account, w.busy)
+		if !f.row.Control {
+			return []chat.MessageID{f.row.Message}
+		}
+	case wirev1.Status_STATUS_INVALID:
+		w.broken = f.row.Session
+	default:
+		w.turned = true
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package dm
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/internal/chat"
+	"parley/internal/store"
+)
+
+const (
+	// dialTimeout bounds finding and calling a device: several addresses and a
+	// look-up fit.
+	dialTimeout = time.Minute
+	// ackTimeout is how long a stream may owe an answer: a commit on a slow
+	// disk behind a slow line fits many times.
+	ackTimeout = 30 * time.Second
+	// keepOpen is how long an idle stream is kept; the other side ends it
+	// chat.IdleTimeout after its last frame, so ours must be shorter.
+	keepOpen = chat.IdleTimeout - 10*time.Second
+	// sentAfter is how long written bytes must have been under way on a stream
+	// that still stands before the message is called SENT. A receipt mostly
+	// comes first, and saves the commit.
+	sentAfter = 100 * time.Millisecond
+	// busyLeast and busyWindow: after BUSY a short train goes each half
+	// second, since each blob over the pace is carried in vain.
+	busyLeast  = 500 * time.Millisecond
+	busyWindow = 8
+)
+
+// worker hands what waits to one device. One at most runs for each device.
+type worker struct {
+	// Set by newWorker, never changed.
+	c       *Courier
+	account chat.AccountID
+	device  chat.DeviceID
+	reads   chan []byte   // READ receipts for the open stream
+	moved   chan struct{} // capacity 1: answers changed what follows
+
+	mu sync.Mutex
+	// Guarded by mu.
+	streaming bool
+	flying    map[int64]*flight // outbox row -> written and not answered; at most chat.OutboxWindow
+	window    int               // how many may fly
+	busy      time.Time         // nothing is written before
+	broken    []byte            // session of a blob that did not open there
+	turned    bool              // the device said no in another way
+	progress  bool              // a receipt came
+	heard     time.Time         // last answer
+	reached   map[string]uint64 // session -> highest number that arrived
+	stored    map[string]uint64 // the same, as the session row has it
+}
+
+// flight is a row on the stream.
+type flight struct {
+	row    store.OutboxRow // without content and blob
+	number uint64
+	hash   [32]byte
+	at     time.Time
+	sent   bool // SENT is written
+}
+
+// result is what came of a worker's run.
+type result struct {
+	reason   string    // why it stopped; "" when nothing waits any more
+	until    time.Time // not before
+	progress bool      // a receipt came
+	silent   bool      // the device is there and answers nothing
+	broken   []byte    // a session in which the device opens nothing
+}
+
+func newWorker(c *Courier, a chat.AccountID, d chat.DeviceID) *worker {
+	return &worker{
+		c: c, account: a, device: d,
+		reads:   make(chan []byte, 16),
+		moved:   make(chan struct{}, 1),
+		flying:  map[int64]*flight{},
+		window:  chat.OutboxWindow,
+		reached: map[string]uint64{},
+		stored:  map[string]uint64{},
+	}
+}
+
+// run seals, dials and talks until nothing waits or something fails.
+func (w *worker) run(ctx context.Context) result {
+	if gone, err := w.c.reroute(ctx, w.account, w.device); err != nil || gone {
+		if err != nil {
+			w.c.log.Debug("device list not read", "cause", err)
+			return result{reason: waitUnreachable}
+		}
+		return result{}
+	}
+	rows, reason, err := w.next(ctx)
+	if err != nil {
+		w.c.log.Debug("outbox not read", "device", w.device.Short(), "cause", err)
+		return result{reason: waitUnreachable}
+	}
+	if len(rows) == 0 {
+		if reason == waitSenderLead {
+			return result{reason: reason, broken: w.leading(ctx)}
+		}
+		return result{reason: reason}
+	}
+	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	s, err := w.c.dialer.Open(dial, w.device, Protocol)
+	cancel()
+	if err != nil {
+		w.c.log.Debug("device not reached", "device", w.device.Short(), "cause", err)
+		return result{reason: reasonOf(err)}
+	}
+	if s.Remote() != w.device {
+		_ = s.Reset()
+		return result{reason: waitUnreachable}
+	}
+	return w.converse(ctx, s, rows)
+}
+
+// next is the sealed rows that may be written now, oldest first. A reason says
+// why there are not more of them.
+func (w *worker) next(ctx context.Context) (rows []store.OutboxRow, reason string, err error) {
+	free, flying := w.room()
+	if free <= 0 {
+		return nil, "", nil
+	}
+	err = w.c.db.Read(ctx, func(tx *store.Tx) error {
+		all, err := tx.Outbox(w.device, len(flying)+free)
+		if err != nil {
+			return err
+		}
+		for _, row := range all {
+			if row.Account == w.account && !slices.Contains(flying, row.ID) && len(rows) < free {
+				rows = append(rows, row)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return w.prepare(ctx, rows)
+}
+
+// room is how many rows more may fly, and those that do. Rows answered since
+// are still among them or gone from the outbox, so none is written twice.
+func (w *worker) room() (free int, flying []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.flying {
+		flying = append(flying, id)
+	}
+	if time.Now().Before(w.busy) {
+		return 0, nil
+	}
+	return w.window - len(flying), flying
+}
+
+// prepare seals the rows that are not sealed, making a session if there is
+// none. It returns the rows before the first that cannot go.
+func (w *worker) prepare(ctx context.Context, rows []store.OutboxRow) ([]store.OutboxRow, string, error) {
+	if !slices.ContainsFunc(rows, unsealed) {
+		return rows, "", nil
+	}
+	sealed, reason, err := w.seal(ctx, rows, nil)
+	if err != nil || reason != waitNoBundle {
+		return sealed, reason, err
+	}
+	rec, reason := w.c.record(ctx, w.account, w.device, false)
+	if reason != "" {
+		return sealed, reason, ctx.Err()
+	}
+	return w.seal(ctx, rows, rec)
+}
+
+func unsealed(row store.OutboxRow) bool { return row.Blob == nil }
+
+// reroute takes what waits for a device that its account no longer lists back
+// to the account. gone says that nothing is left for the device.
+func (c *Courier) reroute(ctx context.Context, a chat.AccountID, d chat.DeviceID) (gone bool, err error) {
+	listed := true
+	err = c.db.Read(ctx, func(tx *store.Tx) error {
+		listed, err = c.listed(tx, a, d)
+		return err
+	})
+	if err != nil || listed {
+		return false, err
+	}
+	err = c.db.Write(ctx, func(tx *store.Tx) error {
+		if listed, err = c.listed(tx, a, d); err != nil || listed {
+			return err
+		}
+		rows, err := tx.Outbox(d, -1)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if row.Account != a {
+				continue
+			}
+			if err := tx.OutboxDone(row.ID); err != nil {
+				return err
+			}
+			if row.Control {
+				continue
+			}
+			row.Device = ""
+			if _, err := tx.Enqueue(row); err != nil {
+				return err
+			}
+			if err := setWait(tx, row.Message, waitDevicesChanged); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err == nil && !listed, err
+}
