@@ -1,0 +1,107 @@
+// The state of the page as plain values, and the functions that change it.
+// They never mutate what they are given, so the same event applied twice
+// gives the same state: after a reconnect nothing shows double.
+import type { Convo, Msg, Pending, Person, Thread } from './model';
+import { accountOf, conversationOf } from './model';
+import { notBack } from './delivery';
+
+export const emptyThread = (): Thread => ({ messages: [], nextToken: '', loaded: false, loading: false, fault: '' });
+
+// merge keeps a delivery state from going back when answers cross events.
+export function merge(old: Msg | undefined, now: Msg): Msg {
+  if (!old || notBack(old.delivery, now.delivery)) return now;
+  return { ...now, delivery: old.delivery, words: old.words, reason: old.reason };
+}
+
+// put adds a message in its causal place or replaces it. One older than all
+// that is loaded stays out while older pages wait on the node: it comes with
+// its page.
+export function put(t: Thread, msg: Msg, added: boolean): Thread {
+  const at = t.messages.findIndex((m) => m.id === msg.id);
+  if (at >= 0) {
+    const messages = t.messages.slice();
+    messages[at] = merge(messages[at], msg);
+    return { ...t, messages };
+  }
+  if (!added || !t.loaded) return t;
+  let i = t.messages.length;
+  while (i > 0 && t.messages[i - 1]!.time > msg.time) i--;
+  if (i === 0 && t.nextToken && t.messages.length > 0) return t;
+  const messages = t.messages.slice();
+  messages.splice(i, 0, msg);
+  return { ...t, messages };
+}
+
+// page adds a page of older messages in front, without those already there.
+export function page(t: Thread, older: Msg[], nextToken: string): Thread {
+  const known = new Set(t.messages.map((m) => m.id));
+  const fresh = older.filter((m) => !known.has(m.id));
+  return { ...t, messages: [...fresh, ...t.messages], nextToken, loaded: true, loading: false, fault: '' };
+}
+
+// mergePage joins a fresh newest page with events that arrived meanwhile.
+export function mergePage(t: Thread, newest: Msg[], nextToken: string): Thread {
+  const have = new Map(t.messages.map((m) => [m.id, m]));
+  const ids = new Set(newest.map((m) => m.id));
+  const last = newest.at(-1)?.time ?? 0;
+  const later = t.messages.filter((m) => !ids.has(m.id) && m.time >= last);
+  return {
+    messages: [...newest.map((m) => merge(have.get(m.id), m)), ...later],
+    nextToken, loaded: true, loading: false, fault: '',
+  };
+}
+
+export const blankConvo = (account: string): Convo => ({
+  name: conversationOf(account), title: '', account, last: null, unread: 0, readTo: '', draft: '', request: false, blocked: false,
+});
+
+// arrive moves a conversation's last line and unread number for an added
+// message. The node's own count replaces it with the next change.
+export function arrive(convo: Convo | undefined, msg: Msg, reading: boolean): Convo {
+  const c = convo ?? blankConvo(accountOf(msg.conversation));
+  if (c.last?.id === msg.id) return { ...c, last: merge(c.last, msg) };
+  const newest = !c.last || msg.time >= c.last.time;
+  return {
+    ...c,
+    last: newest ? msg : c.last,
+    unread: msg.own || reading ? c.unread : c.unread + 1,
+  };
+}
+
+export function change(convo: Convo | undefined, msg: Msg): Convo | undefined {
+  return convo?.last?.id === msg.id ? { ...convo, last: merge(convo.last, msg) } : convo;
+}
+
+// settle drops the pending line of a message the node has confirmed.
+export const settle = (pending: Pending[], requestId: string): Pending[] => pending.filter((p) => p.requestId !== requestId);
+
+// adopt pairs an own message from the event stream with the pending line it
+// came from, when the answer to SendMessage is still on its way.
+export function adopt(pending: Pending[], msg: Msg): Pending[] {
+  if (!msg.own || pending.some((p) => p.id === msg.id)) return pending;
+  const mine = pending.find(
+    (p) => !p.id && p.state === 'storing' && p.conversation === msg.conversation && p.text === msg.text && p.replyTo === msg.replyTo,
+  );
+  return mine ? pending.map((p) => (p === mine ? { ...p, id: msg.id } : p)) : pending;
+}
+
+// sortConvos: latest first; people without a message by name at the end.
+export function sortConvos(convos: Convo[], nameOf: (c: Convo) => string): Convo[] {
+  return convos.slice().sort((a, b) => {
+    const at = a.last?.time ?? 0;
+    const bt = b.last?.time ?? 0;
+    if (at !== bt) return bt - at;
+    return nameOf(a).localeCompare(nameOf(b)) || (a.account < b.account ? -1 : 1);
+  });
+}
+
+// lines is what the list shows: conversations, and people added without one.
+export function lines(convos: Map<string, Convo>, people: Map<string, Person>): Convo[] {
+  const out = [...convos.values()];
+  for (const p of people.values()) {
+    if ((p.added || p.request) && !convos.has(conversationOf(p.account))) {
+      out.push({ ...blankConvo(p.account), request: p.request, blocked: p.blocked });
+    }
+  }
+  return out;
+}
