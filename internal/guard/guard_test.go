@@ -1,0 +1,176 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"parley/internal/chat"
+	"parley/internal/store"
+)
+
+func newGuard(t *testing.T) (*Guard, *store.DB) {
+	t.Helper()
+	db, err := store.Open(store.Config{Dir: t.TempDir(), Relaxed: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	g, err := New(Config{DB: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, db
+}
+
+// pin makes the store believe that the account listed the devices.
+func pin(t *testing.T, db *store.DB, seq uint64, a chat.AccountID, devices ...chat.DeviceID) {
+	t.Helper()
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.PutPin(store.Pin{Account: a, Seq: seq, Manifest: []byte("signed"), Devices: devices})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestBlockRefusesAccountAndDevices(t *testing.T) {
+	g, db := newGuard(t)
+	pin(t, db, 1, "ana", "ana-phone", "ana-desk")
+	pin(t, db, 1, "bo", "bo-phone")
+	if err := g.Block(t.Context(), "ana"); err != nil {
+		t.Fatal(err)
+	}
+	check := func(g *Guard, when string) {
+		t.Helper()
+		if !g.Blocked("ana") || g.Blocked("bo") || g.Allowed("ana-phone") || g.Allowed("ana-desk") || !g.Allowed("bo-phone") || !g.Allowed("unknown") {
+			t.Errorf("%s: the block does not hold, or holds too much", when)
+		}
+		if got := g.BlockedDevices("ana"); !slices.Equal(got, []chat.DeviceID{"ana-desk", "ana-phone"}) {
+			t.Errorf("%s: devices to drop: %v", when, got)
+		}
+		if got := g.Blocks(); !slices.Equal(got, []chat.AccountID{"ana"}) {
+			t.Errorf("%s: blocks: %v", when, got)
+		}
+	}
+	check(g, "after blocking")
+	if err := g.Block(t.Context(), "ana"); err != nil {
+		t.Fatal(err)
+	}
+	check(g, "blocked twice")
+	again, err := New(Config{DB: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(again, "after a restart")
+
+	pin(t, db, 2, "ana", "ana-phone", "ana-desk", "ana-new")
+	if err := g.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if g.Allowed("ana-new") {
+		t.Error("a new device of a blocked account is let in")
+	}
+	if err := g.Unblock(t.Context(), "ana"); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Unblock(t.Context(), "nobody"); err != nil {
+		t.Fatal(err)
+	}
+	if g.Blocked("ana") || !g.Allowed("ana-phone") || len(g.Blocks()) != 0 || len(g.BlockedDevices("ana")) != 0 {
+		t.Error("the block outlives its end")
+	}
+}
+
+// A blocked account that lists a contact's device does not take it down.
+func TestBlockSparesDevicesOfContacts(t *testing.T) {
+	g, db := newGuard(t)
+	pin(t, db, 1, "eve", "eve-phone", "bo-phone")
+	pin(t, db, 1, "bo", "bo-phone")
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.PutContact(store.Contact{Account: "bo", State: store.ContactAdded})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Block(t.Context(), "eve"); err != nil {
+		t.Fatal(err)
+	}
+	if g.Allowed("eve-phone") || !g.Allowed("bo-phone") {
+		t.Error("the wrong device is blocked")
+	}
+}
+
+func TestRefreshesNeverGoBack(t *testing.T) {
+	g, db := newGuard(t)
+	var writers sync.WaitGroup
+	const blocked = 40
+	for i := range blocked {
+		writers.Go(func() {
+			a := chat.AccountID(fmt.Sprintf("account %d", i))
+			if err := g.Block(t.Context(), a); err != nil {
+				t.Error(err)
+			}
+			if !g.Blocked(a) {
+				t.Errorf("%s is not blocked when Block returns", a)
+			}
+		})
+	}
+	writers.Wait()
+	if n := len(g.Blocks()); n != blocked {
+		t.Errorf("%d of %d blocks hold", n, blocked)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Refresh(t.Context()); err == nil {
+		t.Error("Refresh over a closed store succeeds")
+	}
+	if n := len(g.Blocks()); n != blocked {
+		t.Errorf("after a failed Refresh %d blocks hold", n)
+	}
+}
+
+func TestNewFailsWithoutStore(t *testing.T) {
+	_, db := newGuard(t)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := New(Config{DB: db}); err == nil || g != nil {
+		t.Errorf("New over a closed store = %v, %v: blocks would be forgotten", g, err)
+	}
+}
+
+func TestTrustedContactsAreFree(t *testing.T) {
+	g, db := newGuard(t)
+	flood := func() (ok int) {
+		for range 10 * chat.DMBurst {
+			if _, admitted := g.AdmitDM("bot", "bot-host", time.Unix(1e9, 0)); admitted {
+				ok++
+			}
+		}
+		return ok
+	}
+	if n := flood(); n != chat.DMBurst {
+		t.Errorf("%d messages of a stranger were admitted at once", n)
+	}
+	trust := func(yes bool) {
+		err := db.Write(t.Context(), func(tx *store.Tx) error {
+			return tx.PutContact(store.Contact{Account: "bot", State: store.ContactAdded, Trusted: yes})
+		})
+		if err := errors.Join(err, g.Refresh(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	trust(true)
+	if n := flood(); n != 10*chat.DMBurst {
+		t.Errorf("%d messages of a trusted contact were admitted", n)
+	}
+	trust(false)
+	if n := flood(); n != 0 {
+		t.Errorf("%d messages were admitted after trust ended", n)
+	}
+}
