@@ -63,7 +63,9 @@ func open(cfg Config, steps []step) (_ *DB, err error) {
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
-	if db.vfs == "" {
+	if db.vfs == "" && cfg.Relaxed {
+		db.vfs = plainVFS
+	} else if db.vfs == "" {
 		db.vfs = productVFS
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {

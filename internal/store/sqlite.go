@@ -9,7 +9,6 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/ext/fts5"
-	_ "github.com/ncruces/go-sqlite3/vfs/adiantum" // registers productVFS
 
 	"parley/internal/chat"
 )
@@ -20,9 +19,6 @@ const (
 	writerCache = 8 << 10
 	readerCache = 2 << 10
 )
-
-// productVFS encrypts every file of the database.
-const productVFS = "adiantum"
 
 // conn is one connection with its prepared statements. One goroutine at a
 // time uses it.

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"sync"
+
+	"github.com/ncruces/go-sqlite3/util/vfsutil"
+	"github.com/ncruces/go-sqlite3/vfs"
+	"github.com/ncruces/go-sqlite3/vfs/adiantum"
+)
+
+const (
+	// productVFS encrypts every file of the database and gathers writes to its
+	// log. plainVFS encrypts without gathering, for stores that do not sync at
+	// each commit and so would leave commits in memory.
+	productVFS = "parley"
+	plainVFS   = "adiantum"
+	// maxGathered bounds what is held between two syncs: one large group.
+	maxGathered = 256 << 10
+)
+
+func init() {
+	vfs.Register(productVFS, gather(adiantum.Wrap(vfs.Find(""), nil)))
+}
+
+// gather wraps an encrypting file layer. SQLite appends to its log in pieces
+// of 24 and 4096 bytes, none of them on the cipher's blocks of 4 KiB, so that
+// each piece costs up to three decryptions and encryptions. Gathered, a group
+// costs one encryption a block.
+//
+// Nothing is held back across a sync: what SQLite believes durable is, and a
+// full disk is found before the commit counts.
+func gather(base vfs.VFS) vfs.VFS {
+	return &gatherVFS{VFS: base, open: make(map[string]*gathered)}
+}
+
+type gatherVFS struct {
+	vfs.VFS
+
+	mu   sync.Mutex
+	open map[string]*gathered // path of a log -> its pending bytes, while a handle is open
+}
+
+// gathered are bytes of one log that are not in the file yet. Connections of
+// this process share it: there is no other process, the store is locked.
+//
+// mu also keeps readers out while a block is rewritten: half an encrypted
+// block is no block at all.
+type gathered struct {
+	refs int // guarded by gatherVFS.mu
+
+	mu    sync.RWMutex
+	owner *gatherFile // who wrote the bytes
+	off   int64
+	buf   []byte
+}
+
+func (g *gatherVFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	return g.VFS.Open(name, flags)
+}
+
+// OpenFilename wraps the log only; every other file stays as it is.
+func (g *gatherVFS) OpenFilename(name *vfs.Filename, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
+	file, out, err := vfsutil.WrapOpenFilename(g.VFS, name, flags)
+	if err != nil || flags&vfs.OPEN_WAL == 0 {
+		return file, out, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	path := name.String()
+	s := g.open[path]
+	if s == nil {
+		s = &gathered{}
+		g.open[path] = s
+	}
+	s.refs++
+	return &gatherFile{File: file, vfs: g, path: path, s: s}, out, nil
+}
+
+// gatherFile is one handle of a log.
+type gatherFile struct {
+	vfs.File
+	vfs  *gatherVFS
+	path string
+	s    *gathered
+
+	// through: a sync has just ended a commit. SQLite may still finish the
+	// frame that pads it; that part must be in the file when the commit is
+	// shown to readers.
+	through bool
+}
+
+// Layout of an SQLite log: a header, then frames of header and page.
+const (
+	walHeader = 32
+	walFrame  = 24 + 4096
+)
+
+func (f *gatherFile) WriteAt(p []byte, off int64) (int, error) {
+	s := f.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if off >= walHeader && (off-walHeader)%walFrame == 0 {
+		f.through = false // a frame begins
+	}
+	if len(s.buf) > 0 && (s.owner != f || off != s.off+int64(len(s.buf)) || len(s.buf)+len(p) > maxGathered) {
+		if err := s.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if f.through {
+		return f.File.WriteAt(p, off)
+	}
+	if len(s.buf) == 0 {
+		s.owner, s.off = f, off
+	}
+	s.buf = append(s.buf, p...)
+	return len(p), nil
+}
+
+// flush writes what is pending. After a fault it stays pending: the next write
+// or sync fails the same way until the disk takes it.
+func (s *gathered) flush() error {
+	if len(s.buf) == 0 {
+		return nil
+	}
+	if _, err := s.owner.File.WriteAt(s.buf, s.off); err != nil {
+		return err
+	}
+	s.buf = s.buf[:0]
+	return nil
+}
+
+func (f *gatherFile) ReadAt(p []byte, off int64) (int, error) {
+	s := f.s
+	s.mu.RLock()
+	if len(s.buf) == 0 || off+int64(len(p)) <= s.off || off >= s.off+int64(len(s.buf)) {
+		defer s.mu.RUnlock()
+		return f.File.ReadAt(p, off)
+	}
+	s.mu.RUnlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.flush(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, off)
+}
+
+func (f *gatherFile) Sync(flags vfs.SyncFlag) error {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if err := f.s.flush(); err != nil {
+		return err
+	}
+	f.through = true
+	return f.File.Sync(flags)
+}
+
+func (f *gatherFile) Truncate(size int64) error {
+	s := f.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.off >= size {
+		s.buf = s.buf[:0]
+	} else if err := s.flush(); err != nil {
+		return err
+	}
+	return f.File.Truncate(size)
+}
+
+func (f *gatherFile) Size() (int64, error) {
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	if err := f.s.flush(); err != nil {
+		return 0, err
+	}
+	return f.File.Size()
+}
+
+func (f *gatherFile) Close() error {
+	f.vfs.mu.Lock()
+	defer f.vfs.mu.Unlock()
+	f.s.mu.Lock()
+	defer f.s.mu.Unlock()
+	var err error
+	if f.s.owner == f {
+		err = f.s.flush()
+		f.s.buf, f.s.owner = f.s.buf[:0], nil
+	}
+	if f.s.refs--; f.s.refs == 0 {
+		delete(f.vfs.open, f.path)
+	}
+	if cerr := f.File.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
