@@ -1,7 +1,8 @@
 // Command echobot answers every message with its own words. It follows the
 // node's log over gRPC and begins after a restart where it stopped.
 //
-//	parley token create echo --scope events:read --scope messages:read --scope messages:send > token
+//	umask 077
+//	parley token create echobot --scope events:read,messages:read,messages:send > token
 //	echobot 127.0.0.1:4717 token cursor
 package main
 

@@ -63,4 +63,3 @@ func (s adminService) ListTokens(context.Context, *apiv1.ListTokensRequest) (*ap
 func (s adminService) DeleteToken(ctx context.Context, req *apiv1.DeleteTokenRequest) (*apiv1.DeleteTokenResponse, error) {
 	return &apiv1.DeleteTokenResponse{}, s.dropToken(ctx, strings.ToLower(strings.TrimSpace(req.Id)))
 }
-

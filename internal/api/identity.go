@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,6 +117,15 @@ func (s identityService) CreateInvite(ctx context.Context, req *apiv1.CreateInvi
 	return &apiv1.CreateInviteResponse{Link: link, QrPng: png, Expires: timestamppb.New(expires)}, err
 }
 
+// groups of five digits are what people can compare aloud.
+func groups(digits string) string {
+	var out []string
+	for group := range slices.Chunk([]byte(digits), 5) {
+		out = append(out, string(group))
+	}
+	return strings.Join(out, " ")
+}
+
 func (s identityService) GetSafetyNumber(ctx context.Context, req *apiv1.GetSafetyNumberRequest) (*apiv1.GetSafetyNumberResponse, error) {
 	a, err := account("account", req.Account)
 	if err != nil {
@@ -125,8 +135,8 @@ func (s identityService) GetSafetyNumber(ctx context.Context, req *apiv1.GetSafe
 	if err != nil {
 		return nil, fmt.Errorf("comparing accounts: %w", err)
 	}
-	out := &apiv1.GetSafetyNumberResponse{Digits: digits}
-	if out.QrPng, err = qrPNG(strings.ReplaceAll(digits, " ", "")); err != nil {
+	out := &apiv1.GetSafetyNumberResponse{Digits: groups(digits)}
+	if out.QrPng, err = qrPNG(digits); err != nil {
 		return nil, err
 	}
 	return out, s.cfg.DB.Read(ctx, func(tx *store.Tx) error {

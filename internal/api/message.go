@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/chat"
@@ -23,13 +24,28 @@ func (s messageService) GetMessage(ctx context.Context, req *apiv1.GetMessageReq
 		if out.Message, err = v.message(m); err != nil || m.Deleted {
 			return err
 		}
-		history, err := v.tx.History(m.ID)
+		earlier, err := earlierTexts(v.tx, m)
 		if err != nil {
 			return fmt.Errorf("reading earlier texts: %w", err)
 		}
-		out.History, err = v.messages(history)
+		out.History, err = v.messages(earlier)
 		return err
 	})
+}
+
+// earlierTexts are the texts a message had before the one it has now, oldest
+// first: its own, then those of its edits but the last.
+func earlierTexts(tx *store.Tx, m *chat.Message) ([]chat.Message, error) {
+	edits, err := tx.History(m.ID)
+	if err != nil || len(edits) == 0 {
+		return nil, err
+	}
+	first := *m
+	first.EditedAt, first.Reactions = time.Time{}, nil
+	if first.Text, err = tx.Original(m.ID); err != nil {
+		return nil, err
+	}
+	return append([]chat.Message{first}, edits[:len(edits)-1]...), nil
 }
 
 func (s messageService) ListMessages(ctx context.Context, req *apiv1.ListMessagesRequest) (*apiv1.ListMessagesResponse, error) {

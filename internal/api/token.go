@@ -222,18 +222,27 @@ func (s *Server) addToken(ctx context.Context, t store.Token) error {
 	return nil
 }
 
-// dropToken ends a token at once. It fails with chat.ErrNotFound.
+// dropToken ends a token at once, named by its id or the first digits of it.
+// It fails with chat.ErrNotFound, or chat.ErrInvalid when several begin so.
 func (s *Server) dropToken(ctx context.Context, id string) error {
-	e, ok := s.tokens.byID(id, time.Time{})
-	if !ok {
-		return fmt.Errorf("%w: no token with this id", chat.ErrNotFound)
+	if len(id) < minPrefix {
+		return invalid("id", "give at least %d digits", minPrefix)
 	}
-	if err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteToken(e.token.Hash) }); err != nil {
+	found := slices.DeleteFunc(s.tokens.list(), func(t store.Token) bool { return !strings.HasPrefix(tokenID(t.Hash), id) })
+	switch len(found) {
+	case 0:
+		return fmt.Errorf("%w: no token with this id", chat.ErrNotFound)
+	case 1:
+	default:
+		return invalid("id", "%d tokens begin with %s", len(found), id)
+	}
+	hash := found[0].Hash
+	if err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteToken(hash) }); err != nil {
 		return fmt.Errorf("deleting token: %w", err)
 	}
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
-	delete(s.tokens.rows, e.token.Hash)
+	delete(s.tokens.rows, hash)
 	return nil
 }
 
