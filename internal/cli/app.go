@@ -118,9 +118,12 @@ func (a *app) running(ctx context.Context, cfg *config.Config) (bool, error) {
 	if err := cfg.CheckSocketFolder(); err != nil {
 		return false, &failure{code: exitNotAllowed, what: err.Error(), hint: "make the folder yours alone (chmod 700), or choose another with --socket"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, knockTime)
+	knock, cancel := context.WithTimeout(ctx, knockTime)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", cfg.API.Socket)
+	conn, err := new(net.Dialer).DialContext(knock, "unix", cfg.API.Socket)
+	if ctx.Err() != nil {
+		return false, errors.Join(ctx.Err(), closeIf(conn))
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return false, &failure{code: exitNotAllowed, what: "the socket " + cfg.API.Socket + " belongs to another user", hint: "run this as the user that runs the node"}
 	}
@@ -128,6 +131,13 @@ func (a *app) running(ctx context.Context, cfg *config.Config) (bool, error) {
 		return false, nil
 	}
 	return true, conn.Close()
+}
+
+func closeIf(conn net.Conn) error {
+	if conn == nil {
+		return nil
+	}
+	return conn.Close()
 }
 
 // knockTime bounds the first connection: a local socket answers in less than

@@ -30,7 +30,7 @@ func (a *app) doctorCommand() *cobra.Command {
 				return err
 			}
 			if !up {
-				if err := a.printChecks(&apiv1.DoctorResponse{Checks: localChecks(cmd.Context(), cfg)}); err != nil {
+				if _, err := a.printChecks(&apiv1.DoctorResponse{Checks: localChecks(cmd.Context(), cfg)}); err != nil {
 					return err
 				}
 				return notRunning(cfg.API.Socket)
@@ -40,15 +40,18 @@ func (a *app) doctorCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printChecks(res)
+				problems, err := a.printChecks(res)
+				if err == nil && problems > 0 {
+					err = &failure{code: exitOther, reason: "PROBLEM", what: fmt.Sprintf("%d of %d checks found a problem", problems, len(res.GetChecks()))}
+				}
+				return err
 			})
 		},
 	}
 }
 
-// printChecks fails with 1 when one of them is a problem.
-func (a *app) printChecks(res *apiv1.DoctorResponse) error {
-	problems := 0
+// printChecks also counts the problems.
+func (a *app) printChecks(res *apiv1.DoctorResponse) (problems int, err error) {
 	rows := make([][]cell, 0, len(res.GetChecks()))
 	for _, c := range res.GetChecks() {
 		mark := cell{"ok", plainStyle}
@@ -68,16 +71,10 @@ func (a *app) printChecks(res *apiv1.DoctorResponse) error {
 		}
 	}
 	if a.json {
-		if err := a.print(res); err != nil {
-			return err
-		}
-	} else {
-		a.look.table(a.out, nil, rows)
+		return problems, a.print(res)
 	}
-	if problems > 0 {
-		return &failure{code: exitOther, reason: "PROBLEM", what: fmt.Sprintf("%d of %d checks found a problem", problems, len(res.GetChecks()))}
-	}
-	return nil
+	a.look.table(a.out, nil, rows)
+	return problems, nil
 }
 
 // localChecks need no node.

@@ -41,6 +41,7 @@ var reasonExits = map[string]exitCode{
 	"UNAUTHENTICATED": exitNotAllowed,
 	"SCOPE":           exitNotAllowed,
 	"STOPPING":        exitNotRunning,
+	"NO_PAGE":         exitOther,
 	"RATE_LIMITED":    exitOther,
 	"DEADLINE":        exitOther,
 	"INTERNAL":        exitOther,
@@ -74,6 +75,7 @@ var reasonHints = map[string]string{
 	"CONTENT_WARNING": "edit the text and send it again",
 	"STORAGE_FULL":    "make space on the disk; nothing stored is lost",
 	"UNREACHABLE":     "`parley net find` shows what was tried",
+	"NO_PAGE":         "the node was started without its page: see `parley config explain api.page`",
 	"CURSOR_EXPIRED":  "start again without --cursor",
 	"COOLING_PERIOD":  "wait, or send without --no-wait: the message goes out by itself",
 }

@@ -46,6 +46,9 @@ type wrong struct {
 	RetryAfter string   `json:"retryAfter,omitempty"` // as proto JSON: "12s"
 }
 
+// maxLine holds a name and an id.
+const maxLine = 200
+
 func explain(err error) wrong {
 	w := wrong{Message: err.Error(), Exit: exitOf(err)}
 	var retry time.Duration
@@ -60,7 +63,7 @@ func explain(err error) wrong {
 	}
 	w.Message, w.Hint = cleanText(w.Message), cleanText(w.Hint)
 	for i, c := range w.Candidates {
-		w.Candidates[i] = cleanName(c)
+		w.Candidates[i] = oneLine(c, maxLine)
 	}
 	if retry > 0 {
 		w.RetryAfter = fmt.Sprintf("%gs", retry.Round(time.Millisecond).Seconds())

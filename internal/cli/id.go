@@ -170,6 +170,9 @@ func (a *app) verifyCommand() *cobra.Command {
 		Example: "  parley id verify maya\n  parley id verify maya --same      the digits are the same\n  parley id verify maya --undo",
 		Args:    between(1, 1, "one name or id"), ValidArgsFunction: a.completeNames,
 		RunE: a.onPerson(false, func(ctx context.Context, c *client.Client, p person) error {
+			if same && undo {
+				return usage("--same and --undo exclude each other")
+			}
 			if same || undo {
 				return a.markVerified(ctx, c, p, same)
 			}
@@ -208,7 +211,6 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&same, "same", false, "mark them verified: you have compared")
 	cmd.Flags().BoolVar(&undo, "undo", false, "take the mark back")
 	cmd.Flags().BoolVar(&code, "qr", false, "show the digits as a QR code too")
-	cmd.MarkFlagsMutuallyExclusive("same", "undo")
 	return cmd
 }
 

@@ -31,7 +31,6 @@ const (
 // found by the name they gave themselves, unless requests says so: it may be
 // the name of somebody else.
 func (a *app) find(ctx context.Context, c *client.Client, who string, requests bool) (person, error) {
-	who = strings.TrimSpace(who)
 	res, err := c.People.ListContacts(ctx, &apiv1.ListContactsRequest{})
 	if err != nil {
 		return person{}, err
@@ -49,7 +48,7 @@ func (a *app) find(ctx context.Context, c *client.Client, who string, requests b
 
 // match is find over a list that may name somebody twice.
 func match(list []*apiv1.Contact, who string, requests bool) (person, error) {
-	if who == "" {
+	if who = strings.TrimSpace(who); who == "" {
 		return person{}, usage("whom? The name is empty")
 	}
 	id := strings.TrimPrefix(strings.TrimPrefix(who, idPrefix), peoplePrefix)

@@ -45,7 +45,6 @@ func (a *app) sendCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.replyTo, "reply-to", "", "`message` this answers, by the beginning of its id")
 	cmd.Flags().StringVar(&f.requestID, "request-id", "", "`UUID` that makes a repeated call send once")
 	cmd.Flags().BoolVar(&f.code, "code", false, "send the text as a code block")
-	cmd.MarkFlagsMutuallyExclusive("wait", "no-wait")
 	_ = cmd.RegisterFlagCompletionFunc("wait", cobra.FixedCompletions([]string{"queued", "sent", "held", "delivered", "read"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -93,6 +92,9 @@ func (a *app) send(cmd *cobra.Command, f sendFlags, args []string) error {
 func (f sendFlags) state() (apiv1.Delivery, error) {
 	if f.timeout <= 0 || f.timeout > maxWait {
 		return 0, usage("--wait-timeout is more than nothing and at most %s, not %s", maxWait, f.timeout)
+	}
+	if f.wait != "" && f.noWait {
+		return 0, usage("--wait and --no-wait exclude each other")
 	}
 	if f.wait == "" {
 		return apiv1.Delivery_DELIVERY_UNSPECIFIED, nil

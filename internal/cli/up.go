@@ -116,7 +116,7 @@ func (a *app) awaitStop(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if up, err := a.running(ctx, cfg); err != nil || !up && ctx.Err() == nil {
+		if up, err := a.running(ctx, cfg); ctx.Err() == nil && (err != nil || !up) {
 			return err
 		}
 		select {
