@@ -112,7 +112,7 @@ func (c *Courier) renew(ctx context.Context, w *worker, rec *identity.DeviceReco
 			if err := tx.Unseal(w.device, r.row.ID); err != nil {
 				return err
 			}
-			if r.row.Ours && !r.row.Answered && r.about.sealing != nil {
+			if r.row.Ours && !r.row.Answered && len(r.about.sealing) > 0 {
 				r.about.sealing = nil // an unanswered one could win by its id
 				if err := r.save(tx); err != nil {
 					return err

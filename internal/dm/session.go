@@ -94,7 +94,7 @@ func sessionsOf(tx *store.Tx, d chat.DeviceID) ([]*ratchet, error) {
 // save stores the session as it is now.
 func (r *ratchet) save(tx *store.Tx) error {
 	var err error
-	if r.row.Answered && r.about.sealing != nil {
+	if r.row.Answered && len(r.about.sealing) > 0 {
 		r.about.sealing, r.about.certificate = nil, nil // no handshake to repeat
 	}
 	r.row.Extra = r.about.marshal()

@@ -44,6 +44,5 @@ func TestTwoPeopleTalk(t *testing.T) {
 			t.Fatalf("after the delete bo has %+v", got)
 		}
 		time.Sleep(time.Minute) // idle streams close
-		w.end(ana, bo)
 	})
 }

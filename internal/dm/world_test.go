@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"parley/internal/chat"
+	wirev1 "parley/internal/gen/parley/wire/v1"
 	"parley/internal/guard"
 	"parley/internal/identity"
 	"parley/internal/store"
@@ -25,6 +26,8 @@ type world struct {
 	t     testing.TB
 	dir   string
 	delay time.Duration // of a dial
+
+	people []*party
 
 	mu      sync.Mutex
 	records map[string][]byte
@@ -74,6 +77,7 @@ func (w *world) Put(_ context.Context, key string, value []byte) error {
 // join makes a person and brings them online.
 func (w *world) join(name string) *party {
 	p := &party{w: w, name: name, dir: filepath.Join(w.dir, name)}
+	w.people = append(w.people, p)
 	p.start()
 	return p
 }
@@ -139,17 +143,19 @@ func (w *world) log(name string) *slog.Logger {
 func (p *party) kill() {
 	p.offline()
 	p.stop()
-	p.w.cut()
 	p.ran.Wait()
 	p.w.handled.Wait()
-	p.must(p.db.Close())
+	db := p.db
+	p.db = nil
+	p.must(db.Close())
 }
 
-// offline makes a node unreachable; it goes on running.
+// offline makes a node unreachable and tears all streams; it goes on running.
 func (p *party) offline() {
 	p.w.mu.Lock()
 	delete(p.w.online, p.keys.Device())
 	p.w.mu.Unlock()
+	p.w.cut()
 }
 
 // back brings it online again.
@@ -171,9 +177,11 @@ func (w *world) cut() {
 }
 
 // end stops everybody, so that a bubble is empty.
-func (w *world) end(people ...*party) {
-	for _, p := range people {
-		p.kill()
+func (w *world) end() {
+	for _, p := range w.people {
+		if p.db != nil {
+			p.kill()
+		}
 	}
 }
 
@@ -306,5 +314,22 @@ func (w *world) eventually(what string, cond func() bool) {
 // bubble runs a story in simulated time.
 func bubble(t *testing.T, story func(w *world)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { story(newWorld(t)) })
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		story(w)
+	})
+}
+
+// signs is p's DELIVERED receipt for messages of somebody.
+func (p *party) signs(to *party, ids ...chat.MessageID) []byte {
+	return p.signReceipt(ids, to.keys.Device(), wirev1.Receipt_OUTCOME_DELIVERED, 0, time.Now())
+}
+
+// applies takes a receipt as if it came from somebody's device.
+func (p *party) applies(signed []byte, from *party) {
+	p.w.t.Helper()
+	p.must(p.db.Write(context.Background(), func(tx *store.Tx) error {
+		return p.carried(tx, signed, from.keys.Device(), time.Now())
+	}))
 }
