@@ -9,10 +9,11 @@ import (
 	"parley/internal/chat"
 )
 
-// The account key of RFC 8032's first test vector; its PeerID text was
-// computed by libp2p.
+// The public key of RFC 8032's first test vector, and its PeerID as libp2p
+// writes it.
 const (
-	rfcKey = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+	rfcKey    = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+	rfcPeerID = "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV"
 )
 
 func TestPeerIDRoundTrip(t *testing.T) {
@@ -33,12 +34,15 @@ func TestPeerIDRoundTrip(t *testing.T) {
 	}
 }
 
-func TestPeerIDBytes(t *testing.T) {
+func TestPeerIDVector(t *testing.T) {
 	pub, err := hex.DecodeString(rfcKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, got, err := ParseAccountID(string(AccountIDOf(pub)))
+	if got := AccountIDOf(pub); got != rfcPeerID {
+		t.Errorf("id = %s, want %s", got, rfcPeerID)
+	}
+	_, got, err := ParseAccountID(rfcPeerID)
 	if err != nil || hex.EncodeToString(got) != rfcKey {
 		t.Errorf("key came back as %x, %v", got, err)
 	}

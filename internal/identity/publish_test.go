@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"parley/internal/chat"
+	"parley/internal/live"
 	"parley/internal/store"
 )
 
@@ -96,15 +97,17 @@ func TestRunTriesUntilItWorks(t *testing.T) {
 
 func TestNudges(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		addrs := "one"
-		w.dir.peerRecord = func() ([]byte, error) { return []byte(addrs), nil }
+		var addrs live.Value[string]
+		addrs.Set("one")
+		w.dir.peerRecord = func() ([]byte, error) { return []byte(addrs.Load()), nil }
 		stop := w.running(t)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		_, before := w.counts()
 
 		// A burst of news is told once, soon.
-		for _, addrs = range []string{"two", "three", "four"} {
+		for _, a := range []string{"two", "three", "four"} {
+			addrs.Set(a)
 			w.dir.Nudge()
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -127,7 +130,7 @@ func TestNudges(t *testing.T) {
 		if _, puts := w.counts(); puts-before < 12 || puts-before > 2*14 {
 			t.Errorf("%d puts in a day of nudges without news", puts-before)
 		}
-		addrs = "five"
+		addrs.Set("five")
 		w.dir.Nudge()
 		time.Sleep(publishGap)
 		synctest.Wait()
@@ -140,15 +143,15 @@ func TestNudges(t *testing.T) {
 
 func TestNothingIsPublishedWithoutAddress(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		var addrs []byte
-		w.dir.peerRecord = func() ([]byte, error) { return addrs, nil }
+		var addrs live.Value[string]
+		w.dir.peerRecord = func() ([]byte, error) { return []byte(addrs.Load()), nil }
 		stop := w.running(t)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if _, puts := w.counts(); puts != 0 {
 			t.Errorf("%d puts without an address", puts)
 		}
-		addrs = []byte("here")
+		addrs.Set("here")
 		w.dir.Nudge()
 		time.Sleep(publishRetryMin)
 		synctest.Wait()
