@@ -37,6 +37,7 @@ func (s *scan) message(b []byte, md protoreflect.MessageDescriptor, depth int) e
 	if depth > chat.MaxDepth {
 		return fmt.Errorf("%w: message nested deeper than %d", chat.ErrInvalid, chat.MaxDepth)
 	}
+	var seen uint64 // bit per field number below 64 that was met
 	for len(b) > 0 {
 		num, typ, n := protowire.ConsumeTag(b)
 		if n < 0 {
@@ -50,7 +51,14 @@ func (s *scan) message(b []byte, md protoreflect.MessageDescriptor, depth int) e
 		if n < 0 {
 			return fmt.Errorf("%w: malformed field value", chat.ErrInvalid)
 		}
-		if err := s.field(b[:n], typ, md.Fields().ByNumber(num), depth); err != nil {
+		fd := md.Fields().ByNumber(num)
+		if again := num < 64 && seen&(1<<num) != 0; again && fd != nil && fd.Cardinality() != protoreflect.Repeated {
+			if err := s.take(1); err != nil { // honest encoders write a field once
+				return err
+			}
+		}
+		seen |= 1 << (num & 63)
+		if err := s.field(b[:n], typ, fd, depth); err != nil {
 			return err
 		}
 		b = b[n:]
