@@ -52,6 +52,9 @@ func TestDefaults(t *testing.T) {
 	if c.API.Address != "127.0.0.1:4717" || !c.PageOn() || !c.Net.MDNS || c.Net.Loopback || !c.Net.Transports.WebRTC || c.Log.Level != "info" {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
+	if c.Net.Listen != nil {
+		t.Error("an empty net.listen must be nil: every transport, not none")
+	}
 	for _, s := range c.Settings() {
 		if s.Origin != originDefault || s.Help == "" || s.Takes == "" {
 			t.Errorf("%+v: want an explained default", s)

@@ -51,6 +51,9 @@ func Load(o Options) (*Config, error) {
 	if err := l.k.Unmarshal("", c); err != nil {
 		return nil, fmt.Errorf("reading settings: %w", err)
 	}
+	if len(c.Net.Listen) == 0 {
+		c.Net.Listen = nil // p2p listens nowhere on a list that is empty but there
+	}
 	if len(l.faults) > 0 {
 		return nil, errors.Join(l.faults...)
 	}
