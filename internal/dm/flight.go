@@ -23,6 +23,13 @@ func (w *worker) stopped() bool {
 	return w.broken != nil || w.turned
 }
 
+// cooling reports whether the device told us to wait and the time is not over.
+func (w *worker) cooling() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Before(w.busy)
+}
+
 func (w *worker) count() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -215,6 +215,9 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 		}
 		w.landed(receipts, reached)
 	}
+	if !w.cooling() {
+		w.c.setCooling(w.account, time.Time{})
+	}
 	w.move()
 	return nil
 }

@@ -34,6 +34,7 @@ type world struct {
 	online  map[chat.DeviceID]*party
 	streams []wire.Stream // open ends, for cutting
 	dials   int
+	breaks  func() int // bytes until an end of a stream breaks; nil: never
 	handled sync.WaitGroup
 }
 
@@ -207,6 +208,9 @@ func (d dialer) Open(ctx context.Context, to chat.DeviceID, protocol string) (wi
 	}
 	ours, theirs := wire.Pipe(d.self, to)
 	d.w.streams = append(d.w.streams, ours, theirs)
+	if d.w.breaks != nil {
+		ours, theirs = &frail{ours, d.w.breaks()}, &frail{theirs, d.w.breaks()}
+	}
 	c := p.Courier
 	d.w.handled.Go(func() { c.Handle(theirs) })
 	return ours, nil
