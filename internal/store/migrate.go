@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ncruces/go-sqlite3"
-
 	"parley/internal/chat"
 )
 
@@ -53,14 +51,9 @@ func loadSteps(files fs.FS) ([]step, error) {
 	return steps, nil
 }
 
-// version reads the schema number, and finds a wrong key while it does. It
-// leaves the files as they are.
+// version reads the schema number. It leaves the files as they are.
 func (c *conn) version() (int, error) {
 	n, err := c.number(0, `PRAGMA user_version`)
-	if errors.Is(err, sqlite3.NOTADB) {
-		return 0, fmt.Errorf("%w: %s does not open %s: it belongs to another store, or the database is damaged",
-			ErrKey, keyFile, dbFile)
-	}
 	if err != nil {
 		return 0, fmt.Errorf("reading the schema number: %w", err)
 	}

@@ -53,6 +53,10 @@ func openConn(path, vfs string, key []byte, cacheKiB int, relaxed bool) (*conn, 
 	for _, sql := range setup {
 		if err := db.Exec(sql); err != nil {
 			_ = db.Close()
+			if errors.Is(err, sqlite3.NOTADB) {
+				err = fmt.Errorf("%w: %s does not open %s: it belongs to another store, or the database is damaged",
+					ErrKey, keyFile, dbFile)
+			}
 			return nil, err // without the statement: the first one holds the key
 		}
 	}
