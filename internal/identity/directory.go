@@ -19,6 +19,14 @@ import (
 // they expire, since a failed dial asks for a new one.
 const accountFresh = time.Hour
 
+const (
+	// confirmWait bounds what a message waits for a list that only confirms
+	// the pinned one.
+	confirmWait = 5 * time.Second
+	// confirmPause spares the next messages that wait after a failure.
+	confirmPause = time.Minute
+)
+
 // Records is the DHT. Values are verified by the directory again, whatever
 // the implementation did.
 type Records interface {
@@ -61,7 +69,8 @@ type Directory struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	flights map[string]*flight // DHT key -> the look-up under way; one for each waiting caller at most
+	flights map[string]*flight           // DHT key -> the look-up under way; one for each waiting caller at most
+	missed  map[chat.AccountID]time.Time // account -> last look-up that failed to confirm its pin; emptied at chat.MaxStrangers
 }
 
 // NewDirectory builds a Directory and starts nothing.
@@ -71,6 +80,7 @@ func NewDirectory(cfg DirectoryConfig) *Directory {
 		peerRecord: cfg.PeerRecord, pinned: cfg.Pinned, log: cfg.Log,
 		nudge:   make(chan struct{}, 1),
 		flights: map[string]*flight{},
+		missed:  map[chat.AccountID]time.Time{},
 	}
 	if d.peerRecord == nil {
 		d.peerRecord = func() ([]byte, error) { return nil, nil }
@@ -109,10 +119,15 @@ func (d *Directory) Account(ctx context.Context, a chat.AccountID) (*Manifest, e
 	if err != nil {
 		return nil, err
 	}
-	if fresh {
+	switch {
+	case fresh, pinned != nil && d.missedSince(a, now.Add(-confirmPause)):
 		return pinned, nil
+	case pinned == nil:
+		return d.lookUpAccount(ctx, a)
 	}
-	m, err := d.lookUpAccount(ctx, a)
+	bounded, cancel := context.WithTimeout(ctx, confirmWait)
+	defer cancel()
+	m, err := d.lookUpAccount(bounded, a)
 	if err == nil {
 		return m, nil
 	}
@@ -120,11 +135,24 @@ func (d *Directory) Account(ctx context.Context, a chat.AccountID) (*Manifest, e
 	if errors.As(err, &two) || ctx.Err() != nil {
 		return nil, err
 	}
-	if pinned != nil {
-		d.log.Debug("using pinned device list", "account", a.Short(), "cause", err)
-		return pinned, nil
+	d.miss(a, now)
+	d.log.Debug("using pinned device list", "account", a.Short(), "cause", err)
+	return pinned, nil
+}
+
+func (d *Directory) missedSince(a chat.AccountID, when time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.missed[a].After(when)
+}
+
+func (d *Directory) miss(a chat.AccountID, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.missed) >= chat.MaxStrangers {
+		clear(d.missed)
 	}
-	return nil, err
+	d.missed[a] = now
 }
 
 // cachedAccount is the pinned manifest, if there is one that has not ended,
@@ -185,6 +213,9 @@ func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID) (*Manif
 	})
 	if err != nil {
 		return nil, fmt.Errorf("keeping device list of %s: %w", a.Short(), err)
+	}
+	if kept.Seq > r.Manifest.Seq {
+		d.miss(a, now)
 	}
 	d.pinned()
 	return kept, nil

@@ -158,6 +158,17 @@ func TestAccountIsLookedUpPinnedAndCached(t *testing.T) {
 			t.Fatalf("a withheld revocation: %+v, %v", m, err)
 		}
 
+		// A slow network holds one message for a moment, and the next not at all.
+		w.change(func(c *cloud) { c.slow = time.Hour })
+		time.Sleep(accountFresh)
+		for _, want := range []time.Duration{confirmWait, 0} {
+			began := time.Now()
+			if m, err = w.dir.Account(t.Context(), bo.accountID()); err != nil || !bytes.Equal(m.Bytes, newer) || time.Since(began) != want {
+				t.Fatalf("slow network: %+v, %v after %s, want %s", m, err, time.Since(began), want)
+			}
+		}
+		w.change(func(c *cloud) { c.slow = 0 })
+
 		// Offline the pinned list serves until its own end.
 		w.change(func(c *cloud) { c.down = chat.ErrUnreachable })
 		time.Sleep(100 * day24)
