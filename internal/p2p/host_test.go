@@ -218,9 +218,7 @@ func TestNewRefuses(t *testing.T) {
 // TestThreeNodes: two that know only a third find each other and talk.
 func TestThreeNodes(t *testing.T) {
 	infra := start(t, "infra", func(c *Config) { c.Infra = true })
-	if s := infra.Status().Load(); !s.Alone || !s.DHTServer {
-		t.Errorf("first node's status is %+v", s)
-	}
+	await(t, infra.Host, "alone and serving", func(s Status) bool { return s.Alone && s.Ready && s.DHTServer })
 	meet := func(c *Config) { c.Bootstrap = guideTo(infra.Host) }
 	ana, bo := start(t, "ana", meet), start(t, "bo", meet)
 	bo.Handle(echoProtocol, echo)

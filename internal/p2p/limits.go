@@ -34,8 +34,8 @@ func resourceManager() (network.ResourceManager, error) {
 		// What has not yet said who it is or what it wants.
 		Transient: rcmgr.ResourceLimits{
 			Streams: chat.StreamsPerProtocol, StreamsInbound: chat.StreamsPerProtocol / 2, StreamsOutbound: chat.StreamsPerProtocol,
-			Conns: chat.ConnsInbound, ConnsInbound: chat.ConnsInbound / 2, ConnsOutbound: chat.ConnsInbound,
-			FD: chat.ConnsInbound, Memory: chat.NetMemory / 4,
+			Conns: 2 * chat.ConnsInbound, ConnsInbound: chat.ConnsInbound, ConnsOutbound: chat.ConnsInbound,
+			FD: 2 * chat.ConnsInbound, Memory: chat.NetMemory / 4,
 		},
 		PeerDefault: rcmgr.ResourceLimits{
 			Streams: 2 * chat.StreamsPerPeer, StreamsInbound: chat.StreamsPerPeer, StreamsOutbound: chat.StreamsPerPeer,
