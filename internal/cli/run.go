@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"parley/client"
+	apiv1 "parley/gen/parley/api/v1"
+	"parley/internal/config"
+	"parley/internal/node"
+	"parley/internal/store"
+)
+
+// answerTime bounds the wait for our own API after the start: a store that
+// was killed in the middle of a commit takes longest.
+const answerTime = 30 * time.Second
+
+// pollTime is the pause between two questions to a node that is starting.
+const pollTime = 20 * time.Millisecond
+
+// startNode runs a node until the context ends. With open it shows the page;
+// a node that already runs here is shown instead of a second one.
+func (a *app) startNode(cmd *cobra.Command, cfg *config.Config, infra, open bool) error {
+	ctx := cmd.Context()
+	if up, err := a.running(ctx, cfg); err != nil {
+		return err
+	} else if up {
+		return a.showRunning(ctx, cfg, open)
+	}
+	n, err := node.New(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: nodeLog(a, cfg)})
+	if err != nil {
+		return startFailure(cfg, err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.Run(ctx) })
+	group.Go(func() error { return a.announce(ctx, cfg, n.Page(), infra, open) })
+	return group.Wait()
+}
+
+// newNode builds a node for the demo: demo.go does not import package node.
+func (a *app) newNode(ctx context.Context, cfg *config.Config, infra bool, log *slog.Logger) (func(context.Context) error, error) {
+	n, err := node.New(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: log})
+	if err != nil {
+		return nil, startFailure(cfg, err)
+	}
+	return n.Run, nil
+}
+
+// showRunning opens the page of the node that is already here.
+func (a *app) showRunning(ctx context.Context, cfg *config.Config, open bool) error {
+	if !open {
+		return &failure{code: exitConflict, reason: "ALREADY_RUNNING", what: "Parley already runs here", hint: "look at it with `parley status`, or end it with `parley stop`"}
+	}
+	a.note("Parley already runs here. Opening it.")
+	return a.showPage(ctx, cfg)
+}
+
+// announce waits until the node answers and says where it is.
+func (a *app) announce(ctx context.Context, cfg *config.Config, page string, infra, open bool) error {
+	if err := a.awaitNode(ctx, cfg.API.Socket); err != nil {
+		return err
+	}
+	if infra {
+		a.note("Node up, serving the network. Stop it with Ctrl-C.")
+		return a.printBootstrap(ctx, cfg)
+	}
+	if page == "" {
+		a.note("Node up, without a page. Stop it with Ctrl-C.")
+		return nil
+	}
+	a.note("Node up: %s", page)
+	if !open {
+		a.note("Open it with `parley`.")
+		return nil
+	}
+	return a.showPage(ctx, cfg)
+}
+
+// awaitNode asks the socket until it answers.
+func (a *app) awaitNode(ctx context.Context, socket string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	for {
+		c, err := client.Dial(ctx, client.Options{Socket: socket})
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+				return fmt.Errorf("waiting for the node: %w", err)
+			}
+			return nil // the node's own error tells more
+		case <-time.After(pollTime):
+		}
+	}
+}
+
+// showPage makes a single-use link and opens it.
+func (a *app) showPage(ctx context.Context, cfg *config.Config) error {
+	c, err := client.Dial(ctx, client.Options{Socket: cfg.API.Socket})
+	if err != nil {
+		return fmt.Errorf("reaching the node: %w", err)
+	}
+	login, err := c.Admin.CreateLogin(ctx, &apiv1.CreateLoginRequest{})
+	if err := errors.Join(err, c.Close()); err != nil {
+		return fmt.Errorf("making a link to the page: %w", err)
+	}
+	file, err := redirectFile(filepath.Dir(cfg.API.Socket), login.Url)
+	if err != nil {
+		return err
+	}
+	if a.outTTY && a.openBrowser(ctx, file) == nil {
+		a.note("Opening your browser…")
+	}
+	a.note("If no browser opens, use this link within a minute (`parley` makes a new one):")
+	fmt.Fprintln(a.out, login.Url)
+	return nil
+}
+
+// showDemoPage shows the page of the user's demo node.
+func (a *app) showDemoPage(ctx context.Context, cfg *config.Config, open bool) error {
+	if !open {
+		quiet := *a
+		quiet.outTTY = false
+		return quiet.showPage(ctx, cfg)
+	}
+	return a.showPage(ctx, cfg)
+}
+
+// redirectFile writes a page that leads to url. The browser is given the
+// file's path, because arguments of a program can be read by every user of the
+// machine and the url carries a login code. The next call replaces the file;
+// its code is worthless after a minute or one use.
+func redirectFile(dir, url string) (string, error) {
+	path := filepath.Join(dir, "open.html")
+	page := `<!doctype html><meta charset="utf-8"><title>Parley</title><meta http-equiv="refresh" content="0;url=` + url + `"><a href="` + url + `">Open Parley</a>`
+	if err := os.WriteFile(path, []byte(page), 0o600); err != nil {
+		return "", fmt.Errorf("writing the link to the page: %w", err)
+	}
+	return path, nil
+}
+
+// printBootstrap prints the addresses by which others can join, one a line.
+func (a *app) printBootstrap(ctx context.Context, cfg *config.Config) error {
+	c, err := client.Dial(ctx, client.Options{Socket: cfg.API.Socket})
+	if err != nil {
+		return fmt.Errorf("reaching the node: %w", err)
+	}
+	addrs, err := a.awaitAddresses(ctx, c)
+	if err := errors.Join(err, c.Close()); err != nil {
+		return err
+	}
+	for _, addr := range addrs {
+		fmt.Fprintln(a.out, addr)
+	}
+	return nil
+}
+
+// awaitAddresses are the node's addresses with its id, as soon as it listens.
+func (a *app) awaitAddresses(ctx context.Context, c *client.Client) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	for {
+		net, err := c.Network.GetNetwork(ctx, &apiv1.GetNetworkRequest{})
+		if err != nil {
+			return nil, fmt.Errorf("reading the node's addresses: %w", err)
+		}
+		if len(net.Listen) > 0 {
+			out := make([]string, len(net.Listen))
+			for i, addr := range net.Listen {
+				out[i] = addr + "/p2p/" + net.Device
+			}
+			return out, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for the node to listen: %w", context.Cause(ctx))
+		case <-time.After(pollTime):
+		}
+	}
+}
+
+// restoreAccount puts the account of a phrase into an empty data folder.
+func (a *app) restoreAccount(ctx context.Context, cfg *config.Config, phrase string) error {
+	if err := node.Restore(ctx, cfg, phrase); err != nil {
+		return startFailure(cfg, err)
+	}
+	return nil
+}
+
+// startFailure says in words why a node cannot start, and that nothing is lost.
+func startFailure(cfg *config.Config, err error) error {
+	f := &failure{code: exitOther, what: err.Error(), err: err}
+	if locked, ok := errors.AsType[*store.LockedError](err); ok {
+		f.code, f.reason = exitConflict, "ALREADY_RUNNING"
+		f.what = "the data folder " + cfg.Data.Dir + " is in use" + ofProcess(locked.PID) + "; nothing was changed"
+		f.hint = "use the node that runs (`parley status`), or another folder with --data"
+	}
+	if newer, ok := errors.AsType[*store.NewerError](err); ok {
+		f.what = fmt.Sprintf("the data folder was written by a newer Parley (format %d, this one knows %d); nothing was changed", newer.Found, newer.Known)
+		f.hint = "update Parley, or use another folder with --data"
+	}
+	if errors.Is(err, store.ErrKey) {
+		f.what = "the messages in " + cfg.Data.Dir + " cannot be read: " + err.Error() + "; nothing was changed"
+		f.hint = "put back the file master.key that belongs to this folder, or use another folder with --data"
+	}
+	if port, ok := errors.AsType[*node.PortError](err); ok {
+		f.code, f.reason = exitConflict, "PORT_IN_USE"
+		f.what = "another program uses " + port.Address + ". Nothing is lost; the page opens here when the port is free"
+		f.hint = "free the port, or choose another with --set api.address=127.0.0.1:4718"
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		f.what = "the disk is full; nothing that was stored is lost"
+		f.hint = "free some space in " + cfg.Data.Dir + " and start again"
+	}
+	return f
+}
+
+func ofProcess(pid int) string {
+	if pid == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" by process %d", pid)
+}
+
+// nodeLog is the node's talk about itself, on stderr.
+func nodeLog(a *app, cfg *config.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		level = slog.LevelInfo // config has checked the word
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(a.err, opts))
+	}
+	return slog.New(slog.NewTextHandler(a.err, opts))
+}
