@@ -163,7 +163,7 @@ func (c *content) by(a about, us chat.AccountID) bool {
 // links finds what a face may turn into a link, and bare names of hosts under
 // the most common top-level domains. A stranger cannot send those.
 var links = regexp.MustCompile(`(?i)([a-z][a-z0-9+.-]*://|\bwww\.|\b(mailto|magnet|parley|tel|data|javascript):|` +
-	`\b[a-z0-9-]+\.(com|net|org|info|biz|io|me|co|app|dev|xyz|site|online|shop|top|ru|cn|de|uk|in|link|click|ly|gg|tv|cc|to)\b|` +
+	`\b[a-z0-9-]+\.(com|net|org|info|biz|io|app|dev|xyz|site|online|shop|top|ru|cn|de|uk|link|click|ly|gg|tv|cc)\b|` +
 	`\b[a-z0-9-]+\.[a-z]{2,24}/\S)`)
 
 func hasLink(text chat.Body) bool { return links.MatchString(string(text)) }

@@ -34,7 +34,8 @@ type world struct {
 	online  map[chat.DeviceID]*party
 	streams []wire.Stream // open ends, for cutting
 	dials   int
-	breaks  func() int // bytes until an end of a stream breaks; nil: never
+	breaks  func() int   // bytes until an end of a stream breaks; nil: never
+	instead wire.Handler // answers in place of couriers, if set
 	handled sync.WaitGroup
 }
 
@@ -211,8 +212,11 @@ func (d dialer) Open(ctx context.Context, to chat.DeviceID, protocol string) (wi
 	if d.w.breaks != nil {
 		ours, theirs = &frail{ours, d.w.breaks()}, &frail{theirs, d.w.breaks()}
 	}
-	c := p.Courier
-	d.w.handled.Go(func() { c.Handle(theirs) })
+	handle := p.Courier.Handle
+	if d.w.instead != nil {
+		handle = d.w.instead
+	}
+	d.w.handled.Go(func() { handle(theirs) })
 	return ours, nil
 }
 
