@@ -13,6 +13,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // ErrImpostor says that something else answers at the node's address, or that
@@ -36,6 +37,23 @@ func tokenHash(token string) [32]byte {
 // proveNode asks the node to authenticate a nonce and the host by the hash of
 // the token, which only a node that made the token has.
 func proveNode(ctx context.Context, call *http.Client, host, token string) error {
+	for {
+		err := askProof(ctx, call, host, token)
+		if !errors.Is(err, errBusy) {
+			return err
+		}
+		if err := pause(ctx, busyPause); err != nil {
+			return fmt.Errorf("asking the node for a proof: %w", err)
+		}
+	}
+}
+
+var errBusy = errors.New("the node answers too many logins")
+
+// busyPause lets a node that was asked too often answer others.
+const busyPause = 200 * time.Millisecond
+
+func askProof(ctx context.Context, call *http.Client, host, token string) error {
 	hash := tokenHash(token)
 	nonce := make([]byte, nonceBytes)
 	_, _ = rand.Read(nonce)
@@ -56,6 +74,9 @@ func proveNode(ctx context.Context, call *http.Client, host, token string) error
 		return fmt.Errorf("dialing the node: %w", err)
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusTooManyRequests {
+		return errBusy
+	}
 	var answer struct{ Proof []byte }
 	err = json.NewDecoder(io.LimitReader(res.Body, maxProof)).Decode(&answer)
 	mac := hmac.New(sha256.New, hash[:])

@@ -306,12 +306,13 @@ func TestFollowReconnects(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	const count = 50
-	go func() {
-		for i := range count {
-			n.incoming(fmt.Sprint(i))
+	const count, each = 50, 10
+	write := func(from int) {
+		for i := range each {
+			n.incoming(fmt.Sprint(from + i))
 		}
-	}()
+	}
+	write(0)
 	next, done := 0, errors.New("done")
 	err = c.Follow(t.Context(), cursor, func(e *apiv1.Event) error {
 		if e.GetMessageAdded() == nil {
@@ -320,13 +321,14 @@ func TestFollowReconnects(t *testing.T) {
 		if e.GetMessageAdded().Text != fmt.Sprint(next) {
 			return fmt.Errorf("got %q, want %d", e.GetMessageAdded().Text, next)
 		}
-		if next++; next%20 == 0 {
+		if next++; next == count {
+			return done
+		}
+		if next%each == 0 {
 			mu.Lock()
 			_ = conns[len(conns)-1].Close()
 			mu.Unlock()
-		}
-		if next == count {
-			return done
+			write(next)
 		}
 		return nil
 	})

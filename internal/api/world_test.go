@@ -151,6 +151,7 @@ func buildNode(t *testing.T, w *world, name string, adjust func(*api.Config)) *n
 
 	ctx, cancel := context.WithCancel(context.Background())
 	var group errgroup.Group
+	group.Go(func() error { return n.db.Run(ctx) })
 	group.Go(func() error { return directory.Run(ctx) })
 	group.Go(func() error { return n.courier.Run(ctx) })
 	t.Cleanup(func() {
