@@ -55,8 +55,10 @@ func (a *app) printConversations(res *apiv1.ListConversationsResponse) error {
 			name = shortID(c.GetAccount())
 		}
 		rows = append(rows, []cell{
-			{name, bold}, {conversationMarks(c), yellow},
-			{a.clock(c.GetLast().GetTime()), dim}, {text: snippet(c.GetLast())},
+			{name, bold},
+			{conversationMarks(c), yellow},
+			{a.clock(c.GetLast().GetTime()), dim},
+			{text: snippet(c.GetLast())},
 		})
 	}
 	a.look.table(a.out, []string{"NAME", "NEW", "LAST", ""}, rows)

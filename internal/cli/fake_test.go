@@ -48,7 +48,6 @@ type fake struct {
 	apiv1connect.UnimplementedNetworkServiceHandler
 	apiv1connect.UnimplementedAdminServiceHandler
 
-	mu        sync.Mutex
 	contacts  []*apiv1.Contact
 	messages  []*apiv1.Message
 	cooling   []*apiv1.Cooling

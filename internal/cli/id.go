@@ -184,7 +184,7 @@ func (a *app) verifyCommand() *cobra.Command {
 				return a.print(res)
 			}
 			if code {
-				if err := a.printQR(strings.Join(strings.Fields(res.GetDigits()), "")); err != nil {
+				if err := a.printQR(res.GetDigits()); err != nil {
 					return err
 				}
 			}

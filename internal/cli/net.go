@@ -135,8 +135,11 @@ func (a *app) printPeers(res *apiv1.ListPeersResponse) error {
 			rtt = fmt.Sprintf("%d ms", p.GetRtt().AsDuration().Milliseconds())
 		}
 		rows = append(rows, []cell{
-			{orDash(cleanName(p.GetName())), bold}, {text: a.whole(p.GetDevice())}, {text: orDash(way)},
-			{text: rtt}, {a.clock(p.GetSince()), dim},
+			{orDash(cleanName(p.GetName())), bold},
+			{text: a.whole(p.GetDevice())},
+			{text: orDash(way)},
+			{text: rtt},
+			{a.clock(p.GetSince()), dim},
 		})
 	}
 	a.look.table(a.out, []string{"NAME", "DEVICE", "WAY", "RTT", "SINCE"}, rows)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"parley/internal/chat"
 )
 
 const phraseWords = 24
@@ -57,7 +59,11 @@ func (a *app) restore(cmd *cobra.Command, show bool) error {
 	if err != nil {
 		return err
 	}
-	if err := a.restoreAccount(cmd.Context(), cfg, phrase); err != nil {
+	err = a.restoreAccount(cmd.Context(), cfg, phrase)
+	if errors.Is(err, chat.ErrInvalid) {
+		return &failure{code: exitUsage, reason: "INVALID", what: err.Error(), hint: "compare the words with what you wrote down", err: err}
+	}
+	if err != nil {
 		return err
 	}
 	if a.json {

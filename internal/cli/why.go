@@ -46,8 +46,12 @@ func (a *app) printWhy(res *apiv1.ExplainMessageResponse) error {
 	rows := make([][]cell, 0, len(res.GetDevices()))
 	for _, d := range res.GetDevices() {
 		rows = append(rows, []cell{
-			{text: shortID(d.GetDevice())}, {text: stateWord(d.GetDelivery())}, {text: orDash(a.stamp(d.GetTime()))},
-			{text: proof(d)}, {text: orDash(a.nextTry(d))}, {text: orDash(cleanName(d.GetText()))},
+			{text: shortID(d.GetDevice())},
+			{text: stateWord(d.GetDelivery())},
+			{text: orDash(a.stamp(d.GetTime()))},
+			{text: proof(d)},
+			{text: orDash(a.nextTry(d))},
+			{text: orDash(cleanName(d.GetText()))},
 		})
 	}
 	a.look.table(a.out, []string{"DEVICE", "STATE", "SINCE", "PROOF", "NEXT TRY", ""}, rows)
