@@ -82,6 +82,9 @@ func open(cfg Config, steps []step) (_ *DB, err error) {
 	if err := os.Chmod(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("closing the data folder to others: %w", err)
 	}
+	if err := trimLogFile(db.path + "-wal"); err != nil {
+		return nil, fmt.Errorf("mending the log of the database: %w", err)
+	}
 	exists, err := db.exists()
 	if err != nil {
 		return nil, err
@@ -92,10 +95,10 @@ func open(cfg Config, steps []step) (_ *DB, err error) {
 	}
 	db.fileKey, db.rowKey = key.file(), seal.DeriveRowKey(key)
 	clear(key[:])
+	db.space = space{path: filepath.Join(cfg.Dir, reserveFile), off: cfg.Relaxed || cfg.noReserve}
 	if err := db.prepare(exists, steps); err != nil {
-		return nil, err
+		return nil, db.space.explain(err)
 	}
-	db.space = space{path: filepath.Join(cfg.Dir, reserveFile), off: cfg.Relaxed}
 	db.space.check(db.log)
 	for range maxReaders {
 		db.readers <- nil

@@ -65,7 +65,7 @@ func (tx *Tx) OutboxSplit(account chat.AccountID, devices []chat.DeviceID) error
 	if len(devices) == 0 {
 		return nil
 	}
-	for _, device := range devices {
+	for _, device := range devices[1:] {
 		err := tx.touch(`INSERT INTO outbox (message, account, device, content, session, blob, created, expires, next_try, attempts, control)
 			SELECT message, account, ?, content, NULL, NULL, created, expires, next_try, attempts, control
 			FROM outbox WHERE device = '' AND account = ? ORDER BY id`, device, account)
@@ -73,7 +73,9 @@ func (tx *Tx) OutboxSplit(account chat.AccountID, devices []chat.DeviceID) error
 			return err
 		}
 	}
-	return tx.touch(`DELETE FROM outbox WHERE device = '' AND account = ?`, account)
+	// The rows themselves become the first device's: they keep their place
+	// before what was queued for that device since.
+	return tx.touch(`UPDATE outbox SET device = ? WHERE device = '' AND account = ?`, devices[0], account)
 }
 
 // OutboxDevices says for each device how much waits and when its first row

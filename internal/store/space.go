@@ -87,6 +87,21 @@ func (s *space) failed(log *slog.Logger, err error) error {
 	return fmt.Errorf("%w: %w", chat.ErrStorageFull, err)
 }
 
+// explain looks behind a fault of the disk that came before any connection
+// could say more: without room for the reserve, that is the reason.
+func (s *space) explain(err error) error {
+	if s.off || diskFull(err) || !errors.Is(err, sqlite3.IOERR) {
+		return err
+	}
+	if info, serr := os.Stat(s.path); serr == nil && info.Size() == chat.DiskReserve {
+		return err
+	}
+	if terr := s.takeLocked(); terr != nil && noSpace(terr) {
+		return fmt.Errorf("%w: %w", chat.ErrStorageFull, err)
+	}
+	return err
+}
+
 func (s *space) fullLocked(log *slog.Logger, err error) {
 	if s.full {
 		return

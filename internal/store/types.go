@@ -17,7 +17,8 @@ type Config struct {
 	// cut loses the newest commits.
 	Relaxed bool
 
-	vfs string // tests put a faulty file layer under the encryption
+	vfs       string // tests put a faulty file layer under the encryption
+	noReserve bool   // and save themselves the reserve
 }
 
 // LockedError says that another process has the store open.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -108,8 +109,13 @@ func (db *DB) checkpoint() error {
 		return nil
 	}
 	_, _, err := db.w.conn.db.WALCheckpoint("main", sqlite3.CHECKPOINT_TRUNCATE)
-	if errors.Is(err, sqlite3.BUSY) { // a reader holds an old snapshot: next time
+	switch {
+	case err == nil, errors.Is(err, sqlite3.BUSY): // a reader holds an old snapshot: next time
 		return nil
+	case errors.Is(err, sqlite3.IOERR), diskFull(err):
+		db.log.Warn("the log of the database could not be written back", "error", err)
+		return nil // commits do not depend on it; they find the disk full themselves
+	default:
+		return fmt.Errorf("writing back the log of the database: %w", err)
 	}
-	return db.space.failed(db.log, err)
 }

@@ -1,8 +1,12 @@
 package store
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"sync"
 
+	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/util/vfsutil"
 	"github.com/ncruces/go-sqlite3/vfs"
 	"github.com/ncruces/go-sqlite3/vfs/adiantum"
@@ -95,6 +99,23 @@ const (
 	walFrame  = 24 + 4096
 )
 
+// blockSize is what the cipher works on: part of a block cannot be decrypted.
+const blockSize = 4096
+
+// trimLogFile cuts a part of a block off the end of a log. Only a power cut in
+// the middle of a write leaves one; nothing in it was synced, but the driver
+// would not read past it.
+func trimLogFile(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.Size()%blockSize == 0 {
+		return err
+	}
+	return os.Truncate(path, info.Size()-info.Size()%blockSize)
+}
+
 func (f *gatherFile) WriteAt(p []byte, off int64) (int, error) {
 	s := f.s
 	s.mu.Lock()
@@ -108,7 +129,8 @@ func (f *gatherFile) WriteAt(p []byte, off int64) (int, error) {
 		}
 	}
 	if f.through {
-		return f.File.WriteAt(p, off)
+		n, err := f.File.WriteAt(p, off)
+		return n, spaceError(err)
 	}
 	if len(s.buf) == 0 {
 		s.owner, s.off = f, off
@@ -124,10 +146,19 @@ func (s *gathered) flush() error {
 		return nil
 	}
 	if _, err := s.owner.File.WriteAt(s.buf, s.off); err != nil {
-		return err
+		return spaceError(err)
 	}
 	s.buf = s.buf[:0]
 	return nil
+}
+
+// spaceError gives a full disk its own code. The driver's layer lets it pass
+// for any fault of the disk.
+func spaceError(err error) error {
+	if err != nil && noSpace(err) {
+		return vfs.SystemError(err, sqlite3.FULL)
+	}
+	return err
 }
 
 func (f *gatherFile) ReadAt(p []byte, off int64) (int, error) {
@@ -153,7 +184,7 @@ func (f *gatherFile) Sync(flags vfs.SyncFlag) error {
 		return err
 	}
 	f.through = true
-	return f.File.Sync(flags)
+	return spaceError(f.File.Sync(flags))
 }
 
 func (f *gatherFile) Truncate(size int64) error {

@@ -38,7 +38,7 @@ type writer struct {
 
 // request is one call of Write.
 type request struct {
-	fn    func(*Tx) error
+	fn    func(*Tx) error // nil: wants the connection for itself
 	tx    *Tx
 	err   error
 	panic any           // what fn panicked with; raised again in its own goroutine
@@ -100,10 +100,12 @@ func (w *writer) withdraw(r *request) bool {
 	return true
 }
 
+// next is who joins the running group. One that wants the connection for
+// itself does not, and nobody overtakes it.
 func (w *writer) next() *request {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.queue) == 0 {
+	if len(w.queue) == 0 || w.queue[0].fn == nil {
 		return nil
 	}
 	r := w.queue[0]
@@ -125,7 +127,7 @@ func (w *writer) release() {
 	r.woken <- struct{}{}
 }
 
-// acquire makes the caller the leader, for Close and checkpoints.
+// acquire makes the caller the leader, alone, for Close and checkpoints.
 func (w *writer) acquire() {
 	r := &request{woken: make(chan struct{}, 1)}
 	if !w.join(r) {
