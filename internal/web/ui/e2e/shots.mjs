@@ -32,7 +32,7 @@ const screens = {
   why: { url: a.url, do: async (p) => { await go(maya)(p); await p.locator('.mark').last().click(); } },
   menu: { url: a.url, do: async (p) => { await go(maya)(p); await p.locator('li[data-id]').last().focus(); await p.keyboard.press('Enter'); } },
   emoji: { url: a.url, do: async (p) => { await go(maya)(p); await p.locator('li[data-id]').last().focus(); await p.keyboard.press('e'); } },
-  reply: { url: a.url, do: async (p) => { await go(maya)(p); await p.locator('li[data-id]').nth(-3).focus(); await p.keyboard.press('r'); await p.keyboard.type('The small one is enough,\nif it stays dry'); } },
+  reply: { url: a.url, do: async (p) => { await go(maya)(p); await p.locator('li[data-id]').nth(-3).focus(); await p.keyboard.press('r'); await p.keyboard.type('The small one is enough, if it stays dry'); } },
   history: { url: a.url, do: async (p) => { await go(maya)(p); await p.locator('.edited').click(); } },
   add: { url: a.url, do: async (p) => { await p.keyboard.press('Control+k'); await p.keyboard.type('add'); await p.keyboard.press('Enter'); await p.locator('#who').fill(b.node.account); await p.waitForSelector('.found'); } },
   safety: { url: a.url, do: async (p) => { await go(maya)(p); if (await p.locator('.aside').count() === 0) await p.locator('.who').click(); await p.locator('.aside .wide').click(); } },
@@ -55,9 +55,6 @@ for (const [name, s] of Object.entries(screens)) {
       a.node.cooling = [];
       const { page, context, trouble } = await open(browser, s.url, { viewport: { width, height }, colorScheme: scheme, deviceScaleFactor: width < 500 ? 2 : 1, hasTouch: width < 500, isMobile: width < 500 });
       await page.waitForTimeout(250);
-      await page.addInitScript(() => localStorage.setItem('parley.details', 'off'));
-      if (width < 500) await page.evaluate(() => localStorage.setItem('parley.details', 'off')).then(() => page.reload());
-      await page.waitForTimeout(200);
       try {
         await s.do?.(page);
       } catch (e) {

@@ -97,7 +97,11 @@ export function sortConvos(convos: Convo[], nameOf: (c: Convo) => string): Convo
 
 // lines is what the list shows: conversations, and people added without one.
 export function lines(convos: Map<string, Convo>, people: Map<string, Person>): Convo[] {
-  const out = [...convos.values()];
+  // What we know of the person is newer than what the conversation says.
+  const out = [...convos.values()].map((c) => {
+    const p = people.get(c.account);
+    return p && (p.request !== c.request || p.blocked !== c.blocked) ? { ...c, request: p.request, blocked: p.blocked } : c;
+  });
   for (const p of people.values()) {
     if ((p.added || p.request) && !convos.has(conversationOf(p.account))) {
       out.push({ ...blankConvo(p.account), request: p.request, blocked: p.blocked });

@@ -27,6 +27,7 @@ export function handleKey(e: KeyboardEvent): void {
   }
   if (e.key === 'Escape' && e.shiftKey) return open(e, markAllRead);
   if (e.key === '?' && !typing(e.target)) return open(e, () => ui.open({ kind: 'keys' }));
+  if (e.key === 'Escape' && !e.shiftKey && ui.closeOver()) return open(e, focusComposer);
   if (e.key === 'Escape' && !typing(e.target)) focusComposer();
 }
 

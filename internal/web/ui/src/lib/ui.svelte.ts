@@ -18,9 +18,18 @@ const TOAST = 8000; // time to undo
 class Ui {
   sheet = $state.raw<Sheet | null>(null);
   toasts = $state.raw<Toast[]>([]);
-  details = $state(localStorage.getItem('parley.details') !== 'off');
+  // Beside the thread on wide windows, and remembered; over it on narrow ones.
+  private wide = $state(localStorage.getItem('parley.details') !== 'off');
+  private over = $state(false);
+  private narrow = $state(false);
   spoken = $state('');
   private next = 1;
+
+  constructor() {
+    const query = matchMedia('(max-width: 1080px)');
+    this.narrow = query.matches;
+    query.addEventListener('change', (e) => (this.narrow = e.matches));
+  }
 
   open(s: Sheet): void {
     this.sheet = s;
@@ -28,9 +37,22 @@ class Ui {
   close(): void {
     this.sheet = null;
   }
+  get details(): boolean {
+    return this.narrow ? this.over : this.wide;
+  }
   toggleDetails(): void {
-    this.details = !this.details;
-    localStorage.setItem('parley.details', this.details ? 'on' : 'off');
+    if (this.narrow) {
+      this.over = !this.over;
+      return;
+    }
+    this.wide = !this.wide;
+    localStorage.setItem('parley.details', this.wide ? 'on' : 'off');
+  }
+  // closeOver answers whether something lay over the thread.
+  closeOver(): boolean {
+    const was = this.narrow && this.over;
+    this.over = false;
+    return was;
   }
   toast(text: string, undo?: () => void): void {
     const id = this.next++;

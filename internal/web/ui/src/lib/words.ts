@@ -15,7 +15,6 @@ export const words = {
     run: 'run',
     command: 'parley',
     used: 'That link was already used or is older than a minute. Nothing is lost.',
-    retry: 'Try again',
   },
 
   first: {
@@ -99,7 +98,7 @@ export const words = {
     back: 'Put back into the composer',
     close: 'Close',
     cancel: 'Cancel',
-    reacted: (emoji: string, who: string) => `${emoji} from ${who}`,
+    reacted: (who: string) => `from ${who}`,
     takeBack: 'Take your reaction back',
     emoji: 'Choose a reaction',
     anyEmoji: 'Any emoji',

@@ -1,0 +1,53 @@
+// The end-to-end run of the page. It takes two nodes:
+//   PARLEY_URL_A, PARLEY_URL_B   addresses printed by `parley`, with #login=
+//   PARLEY_STOP_A, PARLEY_START_A  optional shell commands, for the step that
+//                                  stops and restarts node A
+// Without them it drives two pretend nodes. Prints one JSON object per step.
+import { execSync } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { launch, open } from './browser.mjs';
+import { FakeNode } from './fake/node.mjs';
+import { serve } from './fake/server.mjs';
+import { Screens } from './screens.mjs';
+import { steps } from './steps.mjs';
+
+const env = process.env;
+const real = Boolean(env.PARLEY_URL_A);
+const fakes = real ? [] : [await serve(new FakeNode('', 'e2e-a')), await serve(new FakeNode('', 'e2e-b'))];
+const urls = real ? [env.PARLEY_URL_A, env.PARLEY_URL_B] : fakes.map((f) => f.url);
+const shots = env.PARLEY_SHOTS ?? '';
+if (shots) await mkdir(shots, { recursive: true });
+
+const began = Date.now();
+const browser = await launch();
+const world = {
+  browser, open, urls, real, began,
+  origin: (i) => new URL(urls[i]).origin,
+  screens: new Screens(shots),
+  facts: {},
+  patience: real ? 30_000 : 5_000,
+  canStop: !real || Boolean(env.PARLEY_STOP_A && env.PARLEY_START_A),
+  stopA: async () => (real ? execSync(env.PARLEY_STOP_A, { stdio: 'ignore' }) : fakes[0].stop()),
+  startA: async () => (real ? execSync(env.PARLEY_START_A, { stdio: 'ignore' }) : fakes[0].start()),
+};
+
+let failed = 0;
+const say = (o) => console.log(JSON.stringify(o));
+for (const [name, run] of steps) {
+  const t = Date.now();
+  try {
+    const note = await run(world);
+    say({ step: name, ok: true, ms: Date.now() - t, ...(note ?? {}) });
+  } catch (err) {
+    failed++;
+    say({ step: name, ok: false, ms: Date.now() - t, error: String(err?.message ?? err).split('\n').slice(0, 6).join(' | ') });
+    for (const key of ['a', 'b']) await world[key]?.page.screenshot({ path: `${shots || '.'}/failed-${key}.png` }).catch(() => {});
+    if (env.PARLEY_BAIL !== '0') break;
+  }
+}
+const trouble = [...(world.a?.trouble ?? []), ...(world.b?.trouble ?? [])];
+if (trouble.length) failed++;
+say({ result: failed ? 'failed' : 'passed', steps: steps.length, trouble, axe: world.screens.summary() });
+await browser.close();
+await Promise.all(fakes.map((f) => f.stop()));
+process.exit(failed ? 1 : 0);
