@@ -36,11 +36,7 @@ func (h *Host) ownAddrs() []ma.Multiaddr {
 // rank is smaller for better addresses: public before private before
 // loopback, cheap transports before costly ones, a relay after what is direct.
 func rank(a ma.Multiaddr) int {
-	n := map[string]int{"quic": 0, "tcp": 1, "relay": 2, "webtransport": 3, "webrtc-direct": 4}
-	r, ok := n[transportOf(a)]
-	if !ok {
-		r = 5
-	}
+	r := transportRank(a)
 	switch {
 	case transportOf(a) == "relay", manet.IsPublicAddr(a):
 	case manet.IsIPLoopback(a):
@@ -49,6 +45,22 @@ func rank(a ma.Multiaddr) int {
 		r += 10
 	}
 	return r
+}
+
+func transportRank(a ma.Multiaddr) int {
+	switch transportOf(a) {
+	case "quic":
+		return 0
+	case "tcp":
+		return 1
+	case "relay":
+		return 2
+	case "webtransport":
+		return 3
+	case "webrtc-direct":
+		return 4
+	}
+	return 5
 }
 
 // transportOf names how an address is dialled.

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
+	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
@@ -16,7 +17,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 	"golang.org/x/sync/errgroup"
 
 	"parley/internal/chat"
@@ -153,19 +156,61 @@ func (h *Host) Close() error {
 // Device is this host's own id.
 func (h *Host) Device() chat.DeviceID { return deviceOf(h.host.ID()) }
 
+// listen opens every address. One that cannot be had (no IPv6 here) is a
+// warning; a port that another program holds is an error, because a node on
+// half of its port would be found by half of the others.
 func (h *Host) listen() error {
 	addrs, err := h.listenAddrs()
 	if err != nil || len(addrs) == 0 {
 		return err
 	}
-	if err := h.host.Network().Listen(addrs...); err != nil {
-		return fmt.Errorf("listening: %w", err)
+	// WebRTC shares QUIC's port only when QUIC is there first.
+	slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return transportRank(a) - transportRank(b) })
+	var failed error
+	opened := 0
+	for _, a := range addrs {
+		switch err := h.listenOn(a); {
+		case errors.Is(err, syscall.EADDRINUSE):
+			return fmt.Errorf("listening on %s: another program uses this port: %w", a, err)
+		case err != nil:
+			failed = errors.Join(failed, fmt.Errorf("listening on %s: %w", a, err))
+		default:
+			opened++
+		}
 	}
-	// Listen is content with one address of many: say what is missing.
-	if got := len(h.host.Network().ListenAddresses()); got < len(addrs) {
-		h.log.Warn("some addresses could not be listened on", "wanted", len(addrs), "got", got)
+	if opened == 0 {
+		return failed
+	}
+	if failed != nil {
+		h.log.Warn("some addresses could not be listened on", "error", failed)
 	}
 	return nil
+}
+
+// listenOn opens one address. The swarm keeps the cause; its list form
+// flattens it to text.
+func (h *Host) listenOn(a ma.Multiaddr) error {
+	if err := probe(a); err != nil {
+		return err
+	}
+	if s, ok := h.host.Network().(*swarm.Swarm); ok {
+		return s.AddListenAddr(a)
+	}
+	return h.host.Network().Listen(a)
+}
+
+// probe finds out whether a TCP port is free. The library's sockets, which
+// share their port for hole punching, would also share it with another
+// program of this user and lose half of the callers to it.
+func probe(a ma.Multiaddr) error {
+	if transportOf(a) != "tcp" || portOf(a) == 0 {
+		return nil
+	}
+	l, err := manet.Listen(a)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 func deviceOf(p peer.ID) chat.DeviceID { return chat.DeviceID(p.String()) }
@@ -218,53 +263,4 @@ func parsePeers(peers []Peer) ([]peer.AddrInfo, error) {
 		}
 	}
 	return out, nil
-}
-
-// pool counts running handlers.
-type pool struct {
-	slots chan struct{} // one for each running handler
-
-	mu     sync.Mutex
-	closed chan struct{} // closed when no handler runs after close; nil while open
-	active int
-}
-
-// enter takes a slot, and fails when none is free or the pool closes.
-func (p *pool) enter() bool {
-	select {
-	case p.slots <- struct{}{}:
-	default:
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed != nil {
-		<-p.slots
-		return false
-	}
-	p.active++
-	return true
-}
-
-func (p *pool) leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	<-p.slots
-	p.active--
-	if p.closed != nil && p.active == 0 {
-		close(p.closed)
-	}
-}
-
-// close lets nobody in any more; the channel is closed when all have left.
-func (p *pool) close() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed == nil {
-		p.closed = make(chan struct{})
-		if p.active == 0 {
-			close(p.closed)
-		}
-	}
-	return p.closed
 }

@@ -10,10 +10,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/internal/chat"
 	"parley/internal/wire"
@@ -212,6 +216,45 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("got %v, %v, want ErrInvalid", h, err)
 			}
 		})
+	}
+}
+
+// TestBusyPort: a second node on one port is told so, whatever the transport.
+func TestBusyPort(t *testing.T) {
+	ana := start(t, "ana", nil)
+	for _, a := range ana.Addrs() {
+		h, err := New(Config{Key: testKey("bo"), Loopback: true, Listen: []string{a}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		if err := h.Run(ctx); !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), a) {
+			t.Errorf("second host on %s: %v, want the address and EADDRINUSE", a, err)
+		}
+		cancel()
+	}
+}
+
+// TestFixedPort: all four transports share one port number.
+func TestFixedPort(t *testing.T) {
+	c, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := c.Addr().(*net.TCPAddr).Port
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ana := start(t, "ana", func(c *Config) { c.Port, c.Transports = port, Transports{} })
+	kinds := make(map[string]bool)
+	for _, a := range ana.Addrs() {
+		kinds[transportOf(ma.StringCast(a))] = true
+		if got := portOf(ma.StringCast(a)); got != port {
+			t.Errorf("%s is not on port %d", a, port)
+		}
+	}
+	if len(kinds) != 4 {
+		t.Errorf("transports are %v, want four", kinds)
 	}
 }
 
