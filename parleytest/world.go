@@ -10,8 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/marcopolo/simnet"
-
 	"parley/internal/node"
 	"parley/internal/p2p"
 )
@@ -47,7 +45,7 @@ func NewWorld(t *testing.T, n int, opts Options) *World {
 	dir := t.TempDir()
 	t.Cleanup(w.close)
 	for i := range n {
-		w.nodes = append(w.nodes, &Node{w: w, index: i, dir: filepath.Join(dir, fmt.Sprint(i)), ip: simnet.IntToPublicIPv4(i).String()})
+		w.nodes = append(w.nodes, &Node{w: w, index: i, dir: filepath.Join(dir, fmt.Sprint(i)), ip: address(i)})
 	}
 	for _, node := range w.nodes {
 		node.start()
@@ -57,6 +55,10 @@ func NewWorld(t *testing.T, n int, opts Options) *World {
 	}
 	return w
 }
+
+// address gives each node a network of its own: several in one /24 look like
+// one owner, whom the routing table gives little room.
+func address(i int) string { return fmt.Sprintf("11.%d.%d.1", i/256, i%256) }
 
 // Len is the number of nodes.
 func (w *World) Len() int { return len(w.nodes) }
@@ -109,9 +111,10 @@ func (w *World) adjust(n *Node) func(*p2p.Config) {
 		cfg.Simulated = true
 		cfg.Loopback = false
 		cfg.MDNS = false
+		cfg.Transports = p2p.Transports{} // the zero node.Config switched all off
 		cfg.Listen = []string{fmt.Sprintf("/ip4/%s/udp/%d/quic-v1", n.ip, linkPort)}
 		cfg.Options = append(cfg.Options, w.wires.options()...)
-		cfg.Bootstrap = nil
+		cfg.Bootstrap, cfg.NoBootstrap = nil, false
 		if first := w.nodes[0]; n.index > 0 && !w.opts.Lonely {
 			cfg.Bootstrap = []string{fmt.Sprintf("/ip4/%s/udp/%d/quic-v1/p2p/%s", first.ip, linkPort, first.device)}
 		}
