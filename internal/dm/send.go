@@ -118,6 +118,10 @@ func (c *Courier) enqueue(tx *store.Tx, m *chat.Message, to chat.AccountID, now 
 		_, err := tx.Enqueue(row)
 		return err
 	}
+	// What waited for the devices to become known goes before this message.
+	if err := tx.OutboxSplit(to, pin.Devices); err != nil {
+		return err
+	}
 	for _, d := range pin.Devices {
 		if err := c.enqueueFor(tx, row, d, now); err != nil {
 			return err

@@ -105,17 +105,17 @@ func run(ctx context.Context, lines, kills int, bin, chatDir string, keep bool) 
 	began := time.Now()
 	ab := &talk{name: "a to b, gRPC", from: a, to: b, texts: texts[:half], seen: map[string]int{}, drive: func(p *process) apiv1connect.MessageServiceClient { return p.grpc.messages }}
 	ba := &talk{name: "b to a, JSON over HTTP", from: b, to: a, texts: texts[half:], seen: map[string]int{}, drive: func(p *process) apiv1connect.MessageServiceClient { return p.json.messages }}
-	g, ctx := errgroup.WithContext(ctx)
+	g, live := errgroup.WithContext(ctx)
 	done := make(chan struct{})
-	senders, sendCtx := errgroup.WithContext(ctx)
+	senders, sendCtx := errgroup.WithContext(live)
 	senders.Go(func() error { return ab.send(sendCtx) })
 	senders.Go(func() error { return ba.send(sendCtx) })
 	for _, p := range []*process{a, b} {
 		senders.Go(func() error { return p.killLoop(sendCtx, kills) })
 	}
 	g.Go(func() error { defer close(done); return senders.Wait() })
-	g.Go(func() error { return ab.watch(ctx, done) })
-	g.Go(func() error { return ba.watch(ctx, done) })
+	g.Go(func() error { return ab.watch(live, done) })
+	g.Go(func() error { return ba.watch(live, done) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
