@@ -56,7 +56,7 @@ func delivered(b *testing.B, p *party, id chat.MessageID) {
 const benchText = 200
 
 // BenchmarkRate: many messages of 200 bytes under way, from Send to the
-// committed receipt; 16 callers, as a bot has.
+// committed receipt; 64 callers fill a group.
 func BenchmarkRate(b *testing.B) {
 	for _, durable := range []bool{false, true} {
 		b.Run(map[bool]string{false: "relaxed", true: "durable"}[durable], func(b *testing.B) {
@@ -65,7 +65,7 @@ func BenchmarkRate(b *testing.B) {
 			ids := make([]chat.MessageID, b.N)
 			b.ResetTimer()
 			var wg sync.WaitGroup
-			const callers = 16
+			const callers = 64
 			for c := range callers {
 				wg.Go(func() {
 					for i := c; i < b.N; i += callers {

@@ -90,7 +90,7 @@ func (c *Courier) schedule(ctx context.Context, wg *sync.WaitGroup) (next time.T
 		if accounts, err = tx.OutboxAccounts(); err != nil {
 			return err
 		}
-		devices, err = tx.OutboxDevices()
+		devices, err = tx.OutboxTargets()
 		return err
 	})
 	if err != nil {

@@ -137,6 +137,7 @@ func (w *worker) write(out *wire.Writer, rows []store.OutboxRow) error {
 		}
 		blobs[i] = blob
 		row.Content, row.Blob = nil, nil
+		w.after = max(w.after, row.ID) // rows are written in their order
 		w.flying[row.ID] = &flight{row: row, number: number, hash: hashOf(blob), at: now}
 	}
 	w.mu.Unlock()
@@ -196,10 +197,15 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 		}
 	}
 	if len(receipts)+len(busy) > 0 {
-		reached := w.reaches(receipts)
+		covered, reached := w.covered(receipts)
 		err := w.c.db.Write(ctx, func(tx *store.Tx) error {
 			for _, r := range receipts {
-				if err := w.c.apply(tx, r); err != nil {
+				if err := w.c.applyRest(tx, r, covered); err != nil {
+					return err
+				}
+			}
+			for f, r := range covered {
+				if err := f.land(tx, r); err != nil {
 					return err
 				}
 			}
@@ -213,7 +219,7 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 		if err != nil {
 			return err
 		}
-		w.landed(receipts, reached)
+		w.landed(covered, reached)
 	}
 	if !w.cooling() {
 		w.c.setCooling(w.account, time.Time{})
@@ -226,17 +232,18 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 // write each time, and chat.SenderLead has room for it.
 const reachStep = 128
 
-// reaches notes how far receipts take the sessions, and returns what the
-// session rows should learn.
-func (w *worker) reaches(receipts []*receipt) map[string]uint64 {
+// covered is the flights that receipts speak of, and how far these take the
+// sessions whose rows should learn of it.
+func (w *worker) covered(receipts []*receipt) (map[*flight]*receipt, map[string]uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	due := map[string]uint64{}
+	covered, due := map[*flight]*receipt{}, map[string]uint64{}
 	for _, f := range w.flying {
 		for _, r := range receipts {
 			if !slices.Contains(r.ids, f.row.Message) {
 				continue
 			}
+			covered[f] = r
 			id := string(f.row.Session)
 			w.reached[id] = max(w.reached[id], f.number)
 			if w.reached[id] >= w.stored[id]+reachStep {
@@ -244,25 +251,30 @@ func (w *worker) reaches(receipts []*receipt) map[string]uint64 {
 			}
 		}
 	}
-	return due
+	return covered, due
+}
+
+// land writes what the receipt of the row's device proves. That the device is
+// one of the recipient's was settled when the row was made.
+func (f *flight) land(tx *store.Tx, r *receipt) error {
+	if err := tx.OutboxDone(f.row.ID); err != nil || f.row.Control {
+		return err
+	}
+	_, err := tx.SetDelivery(f.row.Message, r.delivery())
+	return notFoundIsNil(err)
 }
 
 // landed lets go of what receipts covered, after their commit.
-func (w *worker) landed(receipts []*receipt, stored map[string]uint64) {
+func (w *worker) landed(covered map[*flight]*receipt, stored map[string]uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id, f := range w.flying {
-		for _, r := range receipts {
-			if slices.Contains(r.ids, f.row.Message) {
-				delete(w.flying, id)
-				break
-			}
-		}
+	for f := range covered {
+		delete(w.flying, f.row.ID)
 	}
 	for id, n := range stored {
 		w.stored[id] = n
 	}
-	if len(receipts) > 0 {
+	if len(covered) > 0 {
 		w.progress, w.heard = true, time.Now()
 	}
 	if w.window < chat.OutboxWindow && len(w.flying) == 0 && !time.Now().Before(w.busy) {
@@ -286,6 +298,7 @@ func (w *worker) status(s *wirev1.DMStatus, now time.Time) []chat.MessageID {
 	}
 	w.heard = now
 	delete(w.flying, f.row.ID)
+	w.after = 0 // it comes again
 	switch s.GetStatus() {
 	case wirev1.Status_STATUS_BUSY:
 		wait := min(max(time.Duration(s.GetRetryAfterMs())*time.Millisecond, busyLeast), lastRetry)

@@ -43,6 +43,7 @@ type worker struct {
 	// Guarded by mu.
 	streaming bool
 	flying    map[int64]*flight // outbox row -> written and not answered; at most chat.OutboxWindow
+	after     int64             // all rows up to this one fly or are answered
 	window    int               // how many may fly
 	busy      time.Time         // nothing is written before
 	broken    []byte            // session of a blob that did not open there
@@ -120,12 +121,12 @@ func (w *worker) run(ctx context.Context) result {
 // next is the sealed rows that may be written now, oldest first. A reason says
 // why there are not more of them.
 func (w *worker) next(ctx context.Context) (rows []store.OutboxRow, reason string, err error) {
-	free, flying := w.room()
+	free, flying, after := w.room()
 	if free <= 0 {
 		return nil, "", nil
 	}
 	err = w.c.db.Read(ctx, func(tx *store.Tx) error {
-		all, err := tx.Outbox(w.device, len(flying)+free)
+		all, err := tx.OutboxAfter(w.device, after, len(flying)+free)
 		if err != nil {
 			return err
 		}
@@ -142,18 +143,22 @@ func (w *worker) next(ctx context.Context) (rows []store.OutboxRow, reason strin
 	return w.prepare(ctx, rows)
 }
 
-// room is how many rows more may fly, and those that do. Rows answered since
-// are still among them or gone from the outbox, so none is written twice.
-func (w *worker) room() (free int, flying []int64) {
+// room is how many rows more may fly, which of those behind row after do, and
+// that no row up to after waits for anything but its answer. Rows answered
+// since are still among the flying or gone from the outbox, so none is written
+// twice.
+func (w *worker) room() (free int, flying []int64, after int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id := range w.flying {
-		flying = append(flying, id)
-	}
 	if time.Now().Before(w.busy) {
-		return 0, nil
+		return 0, nil, 0
 	}
-	return w.window - len(flying), flying
+	for id := range w.flying {
+		if id > w.after {
+			flying = append(flying, id)
+		}
+	}
+	return w.window - len(w.flying), flying, w.after
 }
 
 // prepare seals the rows that are not sealed, making a session if there is

@@ -1,0 +1,38 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+
+	"parley/internal/chat"
+)
+
+// OutboxTargets lists the devices with waiting rows, without counting those:
+// it leaps over the index, so its cost is that of the devices.
+func (tx *Tx) OutboxTargets() ([]OutboxDevice, error) {
+	var out []OutboxDevice
+	var last OutboxDevice
+	for {
+		err := tx.c.one(func(s *sqlite3.Stmt) error {
+			last.Device, last.Account = chat.DeviceID(s.ColumnText(0)), chat.AccountID(s.ColumnText(1))
+			return nil
+		}, `SELECT device, account FROM outbox WHERE (device, account) > (?, ?) AND device <> ''
+			ORDER BY device, account LIMIT 1`, last.Device, last.Account)
+		if errors.Is(err, chat.ErrNotFound) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the outbox: %w", err)
+		}
+		out = append(out, last)
+	}
+}
+
+// OutboxAfter lists what waits for a device behind row after, oldest first. It
+// finds the rows by the index before it reads any.
+func (tx *Tx) OutboxAfter(device chat.DeviceID, after int64, limit int) ([]OutboxRow, error) {
+	return tx.outbox(`WHERE id IN (SELECT id FROM outbox INDEXED BY outbox_device WHERE device = ? AND id > ? ORDER BY id LIMIT ?) ORDER BY id`,
+		device, after, limit)
+}
