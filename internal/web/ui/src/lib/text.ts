@@ -10,7 +10,7 @@ export type Piece =
 // chips: C0 without tab and newline, C1, bidi controls, line separators, BOM.
 // eslint-disable-next-line no-control-regex
 const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/u;
-const link = /\b(?:https?:\/\/|mailto:)[^\s<>"`{}|\\^]+/giu;
+const link = /(?<![\p{L}\p{N}_:])(?:https?:\/\/|mailto:)[^\s<>"`{}|\\^]+/giu;
 const names: Record<number, string> = {
   0x061c: 'ALM', 0x200e: 'LRM', 0x200f: 'RLM', 0x202a: 'LRE', 0x202b: 'RLE', 0x202c: 'PDF', 0x202d: 'LRO',
   0x202e: 'RLO', 0x2066: 'LRI', 0x2067: 'RLI', 0x2068: 'FSI', 0x2069: 'PDI', 0xfeff: 'BOM', 0x1b: 'ESC',
@@ -100,9 +100,11 @@ export function onlyEmoji(text: string): number {
 
 // oneLine is for lists and snippets: no breaks, no control characters.
 export function oneLine(text: string, max = 140): string {
-  const flat = [...text.slice(0, max * 4)].map((ch) => (hidden.test(ch) ? ' ' : ch)).join('').replace(/\s+/gu, ' ').trim();
+  // One emoji family is up to 15 code units; no need to look further.
+  const cut = text.slice(0, max * 16);
+  const flat = [...cut].map((ch) => (hidden.test(ch) ? ' ' : ch)).join('').replace(/\s+/gu, ' ').trim();
   const out = [...graphemes.segment(flat)];
-  return out.length > max ? out.slice(0, max).map((s) => s.segment).join('') + '…' : flat;
+  return out.length > max || cut.length < text.length ? out.slice(0, max).map((s) => s.segment).join('') + '…' : flat;
 }
 
 // cleanName removes what a name may not contain.
