@@ -64,7 +64,7 @@ func open(cfg Config, steps []step) (_ *DB, err error) {
 		db.log = slog.New(slog.DiscardHandler)
 	}
 	if db.vfs == "" && cfg.Relaxed {
-		db.vfs = plainVFS
+		db.vfs = relaxedVFS
 	} else if db.vfs == "" {
 		db.vfs = productVFS
 	}

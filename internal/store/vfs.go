@@ -14,16 +14,19 @@ import (
 
 const (
 	// productVFS encrypts every file of the database and gathers writes to its
-	// log. plainVFS encrypts without gathering, for stores that do not sync at
-	// each commit and so would leave commits in memory.
+	// log. relaxedVFS does not gather: its stores do not sync at each commit,
+	// and a killed process would take commits along.
 	productVFS = "parley"
-	plainVFS   = "adiantum"
+	relaxedVFS = "parley-relaxed"
 	// maxGathered bounds what is held between two syncs: one large group.
 	maxGathered = 256 << 10
 )
 
 func init() {
 	vfs.Register(productVFS, gather(adiantum.Wrap(vfs.Find(""), nil)))
+	relaxed := gather(adiantum.Wrap(vfs.Find(""), nil))
+	relaxed.direct = true
+	vfs.Register(relaxedVFS, relaxed)
 }
 
 // gather wraps an encrypting file layer. SQLite appends to its log in pieces
@@ -33,12 +36,13 @@ func init() {
 //
 // Nothing is held back across a sync: what SQLite believes durable is, and a
 // full disk is found before the commit counts.
-func gather(base vfs.VFS) vfs.VFS {
+func gather(base vfs.VFS) *gatherVFS {
 	return &gatherVFS{VFS: base, open: make(map[string]*gathered)}
 }
 
 type gatherVFS struct {
 	vfs.VFS
+	direct bool // write at once; only keep readers out meanwhile
 
 	mu   sync.Mutex
 	open map[string]*gathered // path of a log -> its pending bytes, while a handle is open
@@ -128,7 +132,7 @@ func (f *gatherFile) WriteAt(p []byte, off int64) (int, error) {
 			return 0, err
 		}
 	}
-	if f.through {
+	if f.through || f.vfs.direct {
 		n, err := f.File.WriteAt(p, off)
 		return n, spaceError(err)
 	}

@@ -269,6 +269,9 @@ func (db *DB) Bell() <-chan struct{} {
 
 // Read runs fn on a snapshot of the store. Methods that write fail in it.
 func (db *DB) Read(ctx context.Context, fn func(*Tx) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if db.closed.Load() {
 		return errClosed
 	}
