@@ -116,19 +116,32 @@ func (c *Courier) schedule(ctx context.Context, wg *sync.WaitGroup) (next time.T
 		c.resolves[a] = true
 		wg.Go(func() { c.resolve(ctx, a) })
 	}
+	c.crowded = false
 	for _, d := range devices {
-		if c.workers[d.Device] != nil || len(c.workers) >= maxWorkers {
+		if c.workers[d.Device] != nil {
 			continue
 		}
 		if w := c.waits[d.Device]; w != nil && w.next.After(now) {
 			soonest(w.next)
 			continue
 		}
+		if len(c.workers) >= maxWorkers {
+			c.crowdLocked()
+			break
+		}
 		w := newWorker(c, d.Account, d.Device)
 		c.workers[d.Device] = w
 		wg.Go(func() { c.work(ctx, w) })
 	}
 	return next, nil
+}
+
+// crowdLocked makes idle workers end at once: others wait for their place.
+func (c *Courier) crowdLocked() {
+	c.crowded = true
+	for _, w := range c.workers {
+		w.move()
+	}
 }
 
 // forgetLocked drops waits of whom nothing waits for any more, which bounds

@@ -51,6 +51,7 @@ type Courier struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
+	crowded  bool                      // somebody waits for a worker's place
 	workers  map[chat.DeviceID]*worker // running; at most maxWorkers
 	resolves map[chat.AccountID]bool   // running; at most maxResolves
 	waits    map[chat.DeviceID]*wait   // why a device is not tried now; devices in our outbox only

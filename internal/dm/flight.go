@@ -124,6 +124,12 @@ func (w *worker) setStreaming(on bool) {
 	w.streaming = on
 }
 
+func (c *Courier) isCrowded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.crowded
+}
+
 // streaming reports whether a stream to the device is open.
 func (c *Courier) streaming(d chat.DeviceID) bool {
 	c.mu.Lock()

@@ -58,15 +58,24 @@ func (g *group) policy(p *person, op *opening, content *content) (wirev1.Receipt
 		return wirev1.Receipt_REFUSAL_REQUEST_LINKS, nil
 	}
 	left, err := g.requestsOf(p, content.id)
-	if err != nil || left >= chat.MaxRequestMessages {
-		return wirev1.Receipt_REFUSAL_REQUESTS_FULL, err
+	switch {
+	case err != nil:
+		return 0, err
+	case left < chat.MaxRequestMessages:
+	case p.state == store.ContactRequest:
+		return wirev1.Receipt_REFUSAL_REQUESTS_FULL, nil
+	default: // declined, or a contact once
+		return wirev1.Receipt_REFUSAL_NOT_ACCEPTING, nil
 	}
 	if p.state == store.ContactRequest {
 		return 0, nil
 	}
 	waiting, err := g.tx.CountRequests()
-	if err != nil || waiting >= chat.MaxRequests {
-		return wirev1.Receipt_REFUSAL_REQUESTS_FULL, err
+	if err != nil {
+		return 0, err
+	}
+	if waiting >= chat.MaxRequests {
+		return wirev1.Receipt_REFUSAL_REQUESTS_FULL, nil
 	}
 	p.contact.Account, p.contact.State = p.account, store.ContactRequest
 	if p.contact.Added.IsZero() {

@@ -395,3 +395,25 @@ func TestSendRefuses(t *testing.T) {
 		}
 	})
 }
+
+// TestManyRecipients: more devices than workers, whose idle streams must make
+// room for those that wait.
+func TestManyRecipients(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana := w.join("ana")
+		var people []*party
+		for i := range maxWorkers + 6 {
+			p := w.join(fmt.Sprint("p", i))
+			p.knows(ana)
+			people = append(people, p)
+		}
+		time.Sleep(time.Second)
+		var ids []chat.MessageID
+		for _, p := range people {
+			ids = append(ids, ana.say(p, "hello, all").ID)
+		}
+		for _, id := range ids {
+			ana.awaitWithin(id, chat.Delivered, keepOpen/2)
+		}
+	})
+}

@@ -63,7 +63,12 @@ func (w *worker) converse(ctx context.Context, s wire.Stream, rows []store.Outbo
 			quiet = time.Time{}
 		case reason != "": // sealing needs what the stream does not bring
 			_ = s.Close()
+			_ = s.Reset()
 			return w.result(reason)
+		case w.c.isCrowded():
+			_ = s.Close()
+			_ = s.Reset()
+			return w.result("")
 		case quiet.IsZero():
 			quiet = now
 		}
