@@ -14,8 +14,12 @@ import (
 // TestFoldInAnyOrder: whatever the order of arrival, and with repeats, the
 // conversation reads the same, and so does the full text.
 func TestFoldInAnyOrder(t *testing.T) {
+	straight, shuffled := openTest(t, t.TempDir()), openTest(t, t.TempDir())
+	round := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		base := int64(1_760_000_000_000)
+		round++ // each in a conversation of its own
+		key := chat.PrivateConversation(chat.AccountID(fmt.Sprint("round", round)))
+		base := int64(1_760_000_000_000) + int64(round)*1_000_000
 		people := []chat.AccountID{ana, bo, cy}
 		var all []*chat.Message
 		for i := range 4 {
@@ -33,9 +37,9 @@ func TestFoldInAnyOrder(t *testing.T) {
 		order := rapid.Permutation(all).Draw(rt, "order")
 		cut := rapid.IntRange(0, len(order)).Draw(rt, "indexed after")
 
-		straight, shuffled := openTest(t, t.TempDir()), openTest(t, t.TempDir())
-		defer straight.Close()
-		defer shuffled.Close()
+		for _, m := range all {
+			m.Conversation = key
+		}
 		add(t, straight, all...)
 		add(t, shuffled, order[:cut]...)
 		if err := shuffled.index(t.Context()); err != nil {
@@ -43,19 +47,19 @@ func TestFoldInAnyOrder(t *testing.T) {
 		}
 		add(t, shuffled, order[cut:]...)
 		add(t, shuffled, all...) // again, all of them
-		if a, b := shown(t, straight), shown(t, shuffled); a != b {
+		if a, b := shown(t, straight, key), shown(t, shuffled, key); a != b {
 			rt.Fatalf("in order:\n%s\nshuffled:\n%s", a, b)
 		}
-		checkIndex(t, straight)
-		checkIndex(t, shuffled)
+		checkIndex(t, straight, key)
+		checkIndex(t, shuffled, key)
 	})
 }
 
 // shown is all that a reader sees.
-func shown(t testing.TB, db *DB) string {
+func shown(t testing.TB, db *DB, key chat.Conversation) string {
 	var out string
 	read(t, db, func(tx *Tx) error {
-		msgs, _, _, err := tx.Messages(Page{Conversation: chat.PrivateConversation(ana), Limit: 100})
+		msgs, _, _, err := tx.Messages(Page{Conversation: key, Limit: 100})
 		if err != nil {
 			return err
 		}
@@ -70,7 +74,7 @@ func shown(t testing.TB, db *DB) string {
 			}
 			out += "\n"
 		}
-		c, err := tx.Conversation(chat.PrivateConversation(ana))
+		c, err := tx.Conversation(key)
 		out += fmt.Sprintf("unread %d\n", c.Unread)
 		return err
 	})
@@ -79,7 +83,7 @@ func shown(t testing.TB, db *DB) string {
 
 // checkIndex brings the full text up to date and compares it with the rows:
 // each shown text is found by its words and no other row answers.
-func checkIndex(t testing.TB, db *DB) {
+func checkIndex(t testing.TB, db *DB, key chat.Conversation) {
 	t.Helper()
 	if err := db.index(t.Context()); err != nil {
 		t.Fatal(err)
@@ -88,7 +92,7 @@ func checkIndex(t testing.TB, db *DB) {
 		return tx.c.exec(`INSERT INTO fulltext (fulltext) VALUES ('integrity-check')`)
 	})
 	read(t, db, func(tx *Tx) error {
-		msgs, _, _, err := tx.Messages(Page{Conversation: chat.PrivateConversation(ana), Limit: 100})
+		msgs, _, _, err := tx.Messages(Page{Conversation: key, Limit: 100})
 		if err != nil {
 			return err
 		}
@@ -101,7 +105,7 @@ func checkIndex(t testing.TB, db *DB) {
 				want[m.ID] = true
 			}
 		}
-		hits, err := tx.Search("words", "", chat.MaxFindHits)
+		hits, err := tx.Search("words", key, chat.MaxFindHits)
 		for _, h := range hits {
 			if !want[h.ID] {
 				t.Errorf("hit on %q, deleted %v", string(h.Text), h.Deleted)
