@@ -24,6 +24,10 @@ import (
 // was killed in the middle of a commit takes longest.
 const answerTime = 30 * time.Second
 
+// letGoTime is how long a node that was told to stop may hold the store after
+// its socket has closed: its stages end within three seconds.
+const letGoTime = 5 * time.Second
+
 // pollTime is the pause between two questions to a node that is starting.
 const pollTime = 20 * time.Millisecond
 
@@ -36,7 +40,7 @@ func (a *app) startNode(cmd *cobra.Command, cfg *config.Config, infra, open bool
 	} else if up {
 		return a.showRunning(ctx, cfg, open)
 	}
-	n, err := node.New(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: nodeLog(a, cfg)})
+	n, err := a.buildNode(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: nodeLog(a, cfg)})
 	if err != nil {
 		return startFailure(cfg, err)
 	}
@@ -44,6 +48,26 @@ func (a *app) startNode(cmd *cobra.Command, cfg *config.Config, infra, open bool
 	group.Go(func() error { return n.Run(ctx) })
 	group.Go(func() error { return a.announce(ctx, cfg, n.Page(), infra, open) })
 	return group.Wait()
+}
+
+// buildNode waits a moment for a node that is just ending to let go.
+func (a *app) buildNode(ctx context.Context, opts node.Options) (*node.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, letGoTime)
+	defer cancel()
+	for {
+		n, err := node.New(ctx, opts)
+		if _, locked := errors.AsType[*store.LockedError](err); !locked {
+			return n, err
+		}
+		if up, rerr := a.running(ctx, opts.Config); up || rerr != nil {
+			return nil, err // it is not ending
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pollTime):
+		}
+	}
 }
 
 // newNode builds a node for the demo: demo.go does not import package node.
@@ -115,7 +139,7 @@ func (a *app) showPage(ctx context.Context, cfg *config.Config) error {
 	if err := errors.Join(err, c.Close()); err != nil {
 		return fmt.Errorf("making a link to the page: %w", err)
 	}
-	file, err := redirectFile(filepath.Dir(cfg.API.Socket), login.Url)
+	file, err := redirectFile(cfg.Data.Dir, login.Url)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type nodeFlags struct {
 }
 
 func (n *nodeFlags) add(f *pflag.FlagSet) {
-	f.BoolVar(&n.noOpen, "no-open", false, "do not open a browser; print the link instead")
+	f.BoolVar(&n.noOpen, "no-open", false, "do not open the page now")
 	f.BoolVar(&n.loopback, "loopback", false, "stay on this machine")
 	f.StringVar(&n.address, "address", "", "loopback `host:port` of the page and API, or off")
 	f.StringArrayVar(&n.listen, "listen", nil, "`multiaddress` to listen on (repeatable)")
@@ -50,7 +50,7 @@ func (a *app) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start the node and keep it running",
 		Example: `  parley up                       start, and open the page
-  parley up --no-open             start, and print the link
+  parley up --no-open             start, and leave the page for later
   parley up --infra --listen /ip4/0.0.0.0/tcp/4718
                                   serve the network only, without a page`,
 		Args: cobra.NoArgs,
@@ -143,6 +143,6 @@ func (a *app) demoCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVarP(&n, "nodes", "n", n, "how many nodes")
-	cmd.Flags().BoolVar(&a.node.noOpen, "no-open", false, "do not open a browser; print the link instead")
+	cmd.Flags().BoolVar(&a.node.noOpen, "no-open", false, "do not open the page now")
 	return cmd
 }

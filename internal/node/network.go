@@ -71,8 +71,38 @@ func (v network) State() api.NetworkState {
 	return out
 }
 
+// Meet also calls the device, in the background: a new contact is reached, and
+// its record read from itself, before the first message wants to go.
 func (v network) Meet(d chat.DeviceID, addrs []string) error {
-	return v.n.host.AddPeer(d, addrs, inviteAddrLife)
+	if err := v.n.host.AddPeer(d, addrs, inviteAddrLife); err != nil {
+		return err
+	}
+	select {
+	case v.n.meet <- d:
+	default: // many at once: the first message calls
+	}
+	return nil
+}
+
+func (v network) Drop(d chat.DeviceID) { v.n.host.Drop(d) }
+
+// meetTimeout bounds one call of a new acquaintance.
+const meetTimeout = time.Minute
+
+// greetNew calls devices that people told us about, one after the other.
+func (n *Node) greetNew(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case d := <-n.meet:
+			call, cancel := context.WithTimeout(ctx, meetTimeout)
+			if _, err := n.host.Ping(call, d); err != nil {
+				n.log.Debug("new acquaintance not reached", "device", d.Short(), "cause", err)
+			}
+			cancel()
+		}
+	}
 }
 
 func (v network) Find(ctx context.Context, d chat.DeviceID) (api.Lookup, error) {

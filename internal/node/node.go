@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parley/internal/api"
+	"parley/internal/chat"
 	"parley/internal/config"
 	"parley/internal/dm"
 	"parley/internal/guard"
@@ -50,6 +51,7 @@ type Node struct {
 	server    *api.Server
 	page      string // address of the page, empty if there is none
 	pulse     live.Value[api.Pulse]
+	meet      chan chat.DeviceID // new acquaintances to call; full: not called
 	stop      context.CancelCauseFunc
 	stopped   context.Context // done when somebody asked the node to stop
 }
@@ -65,7 +67,7 @@ func New(ctx context.Context, opts Options) (*Node, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Node{opts: opts, log: opts.Log, started: time.Now()}
+	n := &Node{opts: opts, log: opts.Log, started: time.Now(), meet: make(chan chat.DeviceID, 16)}
 	n.stopped, n.stop = context.WithCancelCause(context.Background())
 	if err := n.build(ctx); err != nil {
 		return nil, errors.Join(err, n.Close())
@@ -102,6 +104,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		{"directory", n.directory.Run},
 		{"dm", n.courier.Run},
 		{"watch", n.watch},
+		{"greeting", n.greetNew},
 		{"api", n.server.Run},
 	})
 }

@@ -14,6 +14,9 @@ import (
 // chat.ErrInvalid and the exact cause for a wrong phrase, with
 // chat.ErrConflict when the folder already has an account, and as store.Open.
 func Restore(ctx context.Context, cfg *config.Config, phrase string) error {
+	if _, err := identity.ParsePhrase(phrase); err != nil {
+		return err // before a folder is made
+	}
 	db, err := store.Open(store.Config{Dir: cfg.Data.Dir})
 	if err != nil {
 		return err

@@ -70,9 +70,14 @@ func (n *Node) pinned() {
 
 func (n *Node) buildHost(ctx context.Context) error {
 	cfg := n.opts.Config
+	port, err := n.ownPort(ctx)
+	if err != nil {
+		return err
+	}
 	net := p2p.Config{
 		Key:         n.keys.DeviceKey(),
 		Listen:      cfg.Net.Listen,
+		Port:        port,
 		Bootstrap:   cfg.BootstrapPeers(),
 		NoBootstrap: len(cfg.BootstrapPeers()) == 0,
 		Infra:       n.opts.Infra,
@@ -97,7 +102,7 @@ func (n *Node) buildHost(ctx context.Context) error {
 			},
 		},
 	}
-	err := n.db.Read(ctx, func(tx *store.Tx) error {
+	err = n.db.Read(ctx, func(tx *store.Tx) error {
 		peers, err := tx.RememberedPeers(chat.MaxRemembers)
 		for _, p := range peers {
 			net.Remembered = append(net.Remembered, p2p.Peer{Device: p.Device, Addrs: p.Addrs})
