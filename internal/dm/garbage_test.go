@@ -138,3 +138,34 @@ func sessionsWith(p, o *party) (n int) {
 	}))
 	return n
 }
+
+// TestGarbageIsTriedSparingly: a group full of noise costs a few box trials,
+// and what was not tried is not called invalid.
+func TestGarbageIsTriedSparingly(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		bo.knows(ana)
+		time.Sleep(time.Second)
+		ids, good := sealed(ana, bo, "behind the noise")
+		ana.offline()
+		var blobs []chat.Sealed
+		for i := range maxMisses + 5 {
+			noise := make(chat.Sealed, 4<<10)
+			noise[0] = byte(i)
+			blobs = append(blobs, noise)
+		}
+		out := bo.receives(ana, append(blobs, good...)...)
+		for i, o := range out {
+			want := Invalid
+			if i >= maxMisses {
+				want = Busy
+			}
+			if o.Answer != want {
+				t.Errorf("blob %d: answer %d, want %d", i, o.Answer, want)
+			}
+		}
+		if out := bo.receives(ana, good...); out[0].Answer != Received || out[0].Message != ids[0] {
+			t.Errorf("alone: %+v", out[0])
+		}
+	})
+}

@@ -34,6 +34,14 @@ type Outcome struct {
 	RetryAfter time.Duration  // with Busy
 }
 
+// maxMisses bounds the box trials of one group, each some 0.1 ms of the one
+// writer's time for every sealing key: garbage must not hold up the others.
+// What is left untried may come again after missWait.
+const (
+	maxMisses = 8
+	missWait  = time.Second
+)
+
 // groupSize is how many blobs share one commit and one receipt.
 const groupSize = chat.ReceiptIDs
 
@@ -87,6 +95,7 @@ type group struct {
 	now  time.Time
 
 	silent bool // from belongs to a blocked account
+	misses int  // blobs that no session and no box opened
 
 	sessions map[chat.DeviceID][]*ratchet // read so far
 	changed  map[*ratchet]bool            // to be stored at the end
@@ -119,11 +128,15 @@ func (g *group) receive(blob chat.Sealed) (Outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	if op == nil {
+	switch {
+	case op != nil:
+		return g.judge(o, op)
+	case g.misses > maxMisses:
+		o.Answer, o.RetryAfter = Busy, missWait
+	default:
 		o.Answer = Invalid
-		return o, nil
 	}
-	return g.judge(o, op)
+	return o, nil
 }
 
 // judge decides about a blob that opened.

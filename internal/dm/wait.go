@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"parley/internal/chat"
@@ -61,11 +62,14 @@ func backoff(attempts int) time.Duration {
 	return d*3/4 + rand.N(d/2)
 }
 
+// dialCodes are the Dialer's reasons that faces have words for.
+var dialCodes = []string{waitNoAddress, "no_answer", "refused", "no_protocol", "timed_out", "cut_off", "limit", "blocked"}
+
 // reasonOf is why a dial failed.
 func reasonOf(err error) string {
 	var coded interface{ Code() string }
-	if errors.As(err, &coded) && coded.Code() == waitNoAddress {
-		return waitNoAddress
+	if errors.As(err, &coded) && slices.Contains(dialCodes, coded.Code()) {
+		return coded.Code()
 	}
 	return waitUnreachable
 }
