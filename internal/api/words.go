@@ -25,6 +25,8 @@ var waitWords = map[string]string{
 	"cooling":     "Waiting because of the pace limit",
 	"no_bundle":   "The keys of %s are too old to start a new session",
 	"sender_lead": "Waiting for %s to confirm earlier messages",
+
+	"contact_devices_changed": "The devices of %s changed; looking for the new ones",
 }
 
 // refusedWords say why a message was not accepted. A code of a newer Parley
