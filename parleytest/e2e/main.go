@@ -40,18 +40,20 @@ func main() {
 		bin   = flag.String("bin", "", "parley binary; empty: build it")
 		chat  = flag.String("chat", "internal/cli/demochat", "folder with chat lines")
 		keep  = flag.Bool("keep", false, "keep the data folders")
+		page  = flag.Bool("page", false, "let Chromium drive the pages of two nodes instead")
+		shots = flag.String("shots", "", "folder for the page's screenshots")
 	)
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	if err := run(ctx, *lines, *kills, *bin, *chat, *keep); err != nil {
+	if err := run(ctx, *lines, *kills, *bin, *chat, *keep, *page, *shots); err != nil {
 		log.Fatalf("e2e: FAIL: %v", err)
 	}
 }
 
-func run(ctx context.Context, lines, kills int, bin, chatDir string, keep bool) error {
+func run(ctx context.Context, lines, kills int, bin, chatDir string, keep, page bool, shots string) error {
 	root, err := os.MkdirTemp("", "parley-e2e-")
 	if err != nil {
 		return err
@@ -69,25 +71,18 @@ func run(ctx context.Context, lines, kills int, bin, chatDir string, keep bool) 
 			return fmt.Errorf("building parley: %w\n%s", err, out)
 		}
 	}
+	if page {
+		return runPage(ctx, bin, root, shots)
+	}
 	texts, err := readLines(chatDir, lines)
 	if err != nil {
 		return err
 	}
-
-	infra := newProcess(bin, filepath.Join(root, "infra"), "up", "--infra", "--no-open")
-	if err := infra.start(ctx); err != nil {
+	infra, bootstrap, err := startInfra(ctx, bin, root)
+	if err != nil {
 		return err
 	}
 	defer infra.kill()
-	network, err := infra.api.network.GetNetwork(ctx, &apiv1.GetNetworkRequest{})
-	if err != nil {
-		return fmt.Errorf("reading the infra node's addresses: %w", err)
-	}
-	bootstrap := tcpAddress(network)
-	if bootstrap == "" {
-		return fmt.Errorf("the infra node listens on %v: no TCP address", network.Listen)
-	}
-
 	a := newProcess(bin, filepath.Join(root, "a"), "up", "--no-open")
 	b := newProcess(bin, filepath.Join(root, "b"), "up", "--no-open")
 	for _, p := range []*process{a, b} {
@@ -128,6 +123,20 @@ func run(ctx context.Context, lines, kills int, bin, chatDir string, keep bool) 
 		len(texts), kills, time.Since(began).Round(time.Second))
 	fmt.Printf("{\"metric\":\"e2e.lines\",\"value\":%d,\"unit\":\"messages\",\"baseline\":null,\"ratio\":null,\"n\":%d}\n", len(texts), 2*kills)
 	return nil
+}
+
+// startInfra runs the node that the others meet at, and returns its address.
+func startInfra(ctx context.Context, bin, root string) (*process, string, error) {
+	infra := newProcess(bin, filepath.Join(root, "infra"), "up", "--infra", "--no-open")
+	if err := infra.start(ctx); err != nil {
+		return nil, "", err
+	}
+	address, err := infra.tcpAddress(ctx)
+	if err != nil {
+		infra.kill()
+		return nil, "", err
+	}
+	return infra, address, nil
 }
 
 // introduce makes the two sides contacts and shows that A finds B by its bare

@@ -215,14 +215,25 @@ func (p *process) findThroughDHT(ctx context.Context, other *process) (*apiv1.Fo
 	return nil, fmt.Errorf("looking %s up by id: %w", filepath.Base(other.dir), last)
 }
 
-// tcpAddress picks a loopback TCP address with the /p2p part.
-func tcpAddress(n *apiv1.GetNetworkResponse) string {
-	for _, a := range n.Listen {
-		if strings.HasPrefix(a, "/ip4/127.0.0.1/tcp/") && strings.Count(a, "/") == 4 {
-			return a + "/p2p/" + n.Device
+// tcpAddress waits until the node listens and picks its loopback TCP address,
+// with the /p2p part.
+func (p *process) tcpAddress(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		n, err := p.api.network.GetNetwork(ctx, &apiv1.GetNetworkRequest{})
+		if err != nil {
+			return "", fmt.Errorf("reading the addresses of %s: %w", filepath.Base(p.dir), err)
+		}
+		for _, a := range n.Listen {
+			if strings.HasPrefix(a, "/ip4/127.0.0.1/tcp/") && strings.Count(a, "/") == 4 {
+				return a + "/p2p/" + n.Device, nil
+			}
+		}
+		if !pause(ctx, retryEvery) {
+			return "", fmt.Errorf("%s listens on %v: no TCP address", filepath.Base(p.dir), n.Listen)
 		}
 	}
-	return ""
 }
 
 // pause waits and says whether the context is still alive.
