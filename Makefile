@@ -58,6 +58,19 @@ web-test: setup-web ## unit and type tests of the page
 run: ## start a node from source and open the page
 	go run ./cmd/parley
 
+e2e: ## 10,000 chat lines between processes that are killed 20 times each
+	go run ./parleytest/e2e -lines 10000 -kills 20
+
+.PHONY: e2e-short
+e2e-short: ## the same, short
+	go run ./parleytest/e2e -lines 600 -kills 3
+
+e2e-web: setup-web setup-debian ## Chromium drives the pages of two real nodes (SHOTS=folder keeps pictures)
+	go run ./parleytest/e2e -page -shots "$(abspath $(SHOTS))"
+
+kill: ## the store survives 10,000 kills
+	PARLEY_KILLS=10000 go test -count=1 -timeout 3h -run Kill ./internal/store
+
 release: ## static binaries for every platform, with checksums, in dist/
 	rm -rf dist && mkdir -p dist
 	for p in $(PLATFORMS); do \
