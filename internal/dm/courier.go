@@ -20,7 +20,7 @@ const (
 	maxResolves = 16
 	// scheduleGap lets commits that follow each other closely share one look at
 	// the outbox; a running worker does not wait for it.
-	scheduleGap = 5 * time.Millisecond
+	scheduleGap = 20 * time.Millisecond
 	// expireEvery is how late EXPIRED may be shown.
 	expireEvery = time.Minute
 	// faultWait is how long Run rests when the store cannot be read.
