@@ -97,8 +97,10 @@ func lanLinks() ([]lanLink, error) {
 
 // serveLAN asks now and then, answers questions, and dials who answers.
 func (h *Host) serveLAN(ctx context.Context, link lanLink) error {
-	l := &lan{h: h, name: strings.ToLower(rand.Text()) + "." + lanService,
-		dials: newPaces[peer.ID](lanDial, 1, chat.MaxStrangers)}
+	l := &lan{
+		h: h, name: strings.ToLower(rand.Text()) + "." + lanService,
+		dials: newPaces[peer.ID](lanDial, 1, chat.MaxStrangers),
+	}
 	stop := context.AfterFunc(ctx, func() { _ = link.conn.Close() })
 	defer stop()
 	var dialing errgroup.Group

@@ -85,10 +85,14 @@ func (tx *Tx) expire(now time.Time) error {
 		args []any
 	}{
 		{`DELETE FROM seen WHERE row IN (SELECT row FROM seen ORDER BY row LIMIT ?2) AND until <= ?1`, []any{now, sweepRows}},
-		{`DELETE FROM requests WHERE row IN (SELECT row FROM requests ORDER BY row LIMIT ?2) AND at <= ?1`,
-			[]any{now.Add(-chat.RequestIDLife), sweepRows}},
-		{`DELETE FROM records WHERE row IN (SELECT row FROM records ORDER BY row LIMIT ?2) AND fetched <= ?1`,
-			[]any{now.Add(-chat.RecordCache), sweepRows}},
+		{
+			`DELETE FROM requests WHERE row IN (SELECT row FROM requests ORDER BY row LIMIT ?2) AND at <= ?1`,
+			[]any{now.Add(-chat.RequestIDLife), sweepRows},
+		},
+		{
+			`DELETE FROM records WHERE row IN (SELECT row FROM records ORDER BY row LIMIT ?2) AND fetched <= ?1`,
+			[]any{now.Add(-chat.RecordCache), sweepRows},
+		},
 		{`DELETE FROM secrets WHERE expires > 0 AND expires <= ?`, []any{now}},
 		{`DELETE FROM pins WHERE row <= (SELECT max(row) FROM pins) - ? AND account NOT IN (SELECT account FROM contacts)`, []any{maxPins}},
 	}
