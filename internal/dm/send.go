@@ -132,17 +132,14 @@ func (c *Courier) enqueue(tx *store.Tx, m *chat.Message, to chat.AccountID, now 
 
 func (c *Courier) enqueueFor(tx *store.Tx, row store.OutboxRow, d chat.DeviceID, now time.Time) error {
 	row.Device = d
-	id, err := tx.Enqueue(row)
-	if err != nil {
-		return err
-	}
 	list, err := sessionsOf(tx, d)
 	if err != nil {
 		return err
 	}
 	r := choose(list)
 	if r == nil || r.about.account != row.Account || r.state.Lead() >= chat.SenderLead {
-		return nil // the worker makes a session, or waits for receipts
+		_, err := tx.Enqueue(row) // the worker makes a session, or waits for receipts
+		return err
 	}
 	number, blob, err := c.seal(r, now, row.Content)
 	if err != nil {
@@ -151,7 +148,8 @@ func (c *Courier) enqueueFor(tx *store.Tx, row store.OutboxRow, d chat.DeviceID,
 	if err := r.save(tx); err != nil {
 		return err
 	}
-	return tx.SaveSealed(id, r.row.ID, withNumber(number, blob))
+	row.Session, row.Blob = r.row.ID, withNumber(number, blob)
+	return tx.EnqueueSealed(row)
 }
 
 // queueControl puts content that is shown to nobody into the outbox of one

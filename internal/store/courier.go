@@ -36,3 +36,10 @@ func (tx *Tx) OutboxAfter(device chat.DeviceID, after int64, limit int) ([]Outbo
 	return tx.outbox(`WHERE id IN (SELECT id FROM outbox INDEXED BY outbox_device WHERE device = ? AND id > ? ORDER BY id LIMIT ?) ORDER BY id`,
 		device, after, limit)
 }
+
+// EnqueueSealed is Enqueue and SaveSealed in one: Session and Blob are kept.
+func (tx *Tx) EnqueueSealed(r OutboxRow) error {
+	return tx.touch(`INSERT INTO outbox (message, account, device, content, session, blob, created, expires, next_try, attempts, control)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, r.Message[:], r.Account, r.Device, r.Content, r.Session, r.Blob,
+		r.Created, r.Expires, r.NextTry, r.Attempts, r.Control)
+}
