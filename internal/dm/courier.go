@@ -207,6 +207,7 @@ func lookUpReason(err error) string {
 // work runs one worker and notes what came of it.
 func (c *Courier) work(ctx context.Context, w *worker) {
 	res := w.run(ctx)
+	w.queueUnread(ctx)
 	if ctx.Err() == nil && (res.broken != nil || res.silent && c.attempts(w.device) >= silentAttempts) {
 		res = c.repair(ctx, w, res)
 	}

@@ -16,6 +16,7 @@
 //   - Sessions change inside store.Write only, so one writer orders them all.
 //
 // Goroutines: Run starts one worker for each device with waiting messages, at
-// most maxWorkers, and each worker one reader of answers; all end before Run
-// returns. Handle works in its caller's goroutine.
+// most maxWorkers, each worker one reader of answers, and at most maxResolves
+// look-ups; all end before Run returns. Handle starts one reader of frames and
+// waits for it.
 package dm

@@ -132,9 +132,7 @@ func (c *Courier) isCrowded() bool {
 
 // streaming reports whether a stream to the device is open.
 func (c *Courier) streaming(d chat.DeviceID) bool {
-	c.mu.Lock()
-	w := c.workers[d]
-	c.mu.Unlock()
+	w := c.workerOf(d)
 	if w == nil {
 		return false
 	}
@@ -143,15 +141,22 @@ func (c *Courier) streaming(d chat.DeviceID) bool {
 	return w.streaming
 }
 
-// offer hands a READ receipt to an open stream; false if there is none.
+func (c *Courier) workerOf(d chat.DeviceID) *worker {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.workers[d]
+}
+
+// offer hands a READ receipt to an open stream; false if there is none. The
+// worker takes what is offered before its stream ends, and queues the rest.
 func (c *Courier) offer(d chat.DeviceID, signed []byte) bool {
-	if !c.streaming(d) {
+	w := c.workerOf(d)
+	if w == nil {
 		return false
 	}
-	c.mu.Lock()
-	w := c.workers[d]
-	c.mu.Unlock()
-	if w == nil {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.streaming {
 		return false
 	}
 	select {
@@ -159,5 +164,32 @@ func (c *Courier) offer(d chat.DeviceID, signed []byte) bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// queueUnread puts READ receipts that no stream took into the outbox.
+func (w *worker) queueUnread(ctx context.Context) {
+	for {
+		select {
+		case signed := <-w.reads:
+			w.unread = append(w.unread, signed)
+			continue
+		default:
+		}
+		break
+	}
+	if len(w.unread) == 0 {
+		return
+	}
+	err := w.c.db.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		for _, signed := range w.unread {
+			if err := w.c.queueReceipt(tx, w.account, w.device, signed, time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		w.c.log.Warn("read receipts not queued", "device", w.device.Short(), "cause", err)
 	}
 }

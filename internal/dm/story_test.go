@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parley/internal/chat"
+	wirev1 "parley/internal/gen/parley/wire/v1"
 	"parley/internal/store"
 )
 
@@ -415,5 +416,25 @@ func TestManyRecipients(t *testing.T) {
 		for _, id := range ids {
 			ana.awaitWithin(id, chat.Delivered, keepOpen/2)
 		}
+	})
+}
+
+// TestReadReceiptSurvivesItsStream: the stream to which it was handed breaks.
+func TestReadReceiptSurvivesItsStream(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		ana.knows(bo)
+		bo.knows(ana)
+		for _, p := range []*party{ana, bo} {
+			p.must(p.db.Write(context.Background(), func(tx *store.Tx) error {
+				return tx.SetSetting(chat.SettingReadReceipts, chat.SettingOn)
+			}))
+		}
+		m := ana.say(bo, "read me")
+		ana.await(m.ID, chat.Delivered)
+		lost := newWorker(bo.Courier, ana.account(), ana.keys.Device())
+		lost.reads <- bo.signReceipt([]chat.MessageID{m.ID}, ana.keys.Device(), wirev1.Receipt_OUTCOME_READ, 0, time.Now())
+		lost.queueUnread(context.Background())
+		ana.await(m.ID, chat.Read)
 	})
 }

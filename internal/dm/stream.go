@@ -24,6 +24,8 @@ func (w *worker) converse(ctx context.Context, s wire.Stream, rows []store.Outbo
 	defer wg.Wait()
 	ended := make(chan error, 1)
 	wg.Go(func() { ended <- w.listen(ctx, s) })
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() }) // also out of a write
+	defer stop()
 	w.setStreaming(true)
 	defer w.setStreaming(false)
 	out := wire.NewWriter(s)
@@ -86,6 +88,7 @@ func (w *worker) converse(ctx context.Context, s wire.Stream, rows []store.Outbo
 			if err := out.WriteFrame(&wirev1.DMFrame{Body: &wirev1.DMFrame_Receipt{Receipt: signed}}); err != nil {
 				timer.Stop()
 				_ = s.Reset()
+				w.unread = append(w.unread, signed)
 				return w.result(waitUnreachable)
 			}
 		case <-ended:

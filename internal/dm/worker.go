@@ -39,6 +39,8 @@ type worker struct {
 	reads   chan []byte   // READ receipts for the open stream
 	moved   chan struct{} // capacity 1: answers changed what follows
 
+	unread [][]byte // owned by the worker: READ receipts that the stream did not take
+
 	mu sync.Mutex
 	// Guarded by mu.
 	streaming bool
