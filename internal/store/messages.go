@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -215,13 +214,6 @@ func (tx *Tx) FindMessages(prefix string, limit int) ([]chat.MessageID, error) {
 	return ids, nil
 }
 
-const (
-	pageOlder = `SELECT ` + messageColumns + `, t.pos FROM timeline t JOIN messages m ON m.row = t.msg
-		WHERE t.conv = ? AND (t.pos, t.msg) < (?, ?) ORDER BY t.pos DESC, t.msg DESC LIMIT ?`
-	pageNewer = `SELECT ` + messageColumns + `, t.pos FROM timeline t JOIN messages m ON m.row = t.msg
-		WHERE t.conv = ? AND (t.pos, t.msg) > (?, ?) ORDER BY t.pos, t.msg LIMIT ?`
-)
-
 // Messages is a stretch of a conversation, oldest first: texts only, folded,
 // without content bytes. prev and next are positions for Before and After, and
 // empty at the end of the conversation.
@@ -230,52 +222,62 @@ func (tx *Tx) Messages(p Page) (msgs []chat.Message, prev, next string, err erro
 	if err != nil || conv == 0 || p.Limit <= 0 {
 		return nil, "", "", err
 	}
+	low, high := place{pos: []byte{}}, place{pos: bytes.Repeat([]byte{0xff}, 9)}
 	older := p.Before != "" || p.After == "" && p.Newest
-	sql, from := pageNewer, place{pos: []byte{}}
-	if older {
-		sql, from = pageOlder, place{pos: bytes.Repeat([]byte{0xff}, 9)}
+	switch {
+	case p.Before != "":
+		high, err = parsePlace(p.Before)
+	case p.After != "":
+		low, err = parsePlace(p.After)
 	}
-	anchor := p.After
-	if p.Before != "" {
-		anchor = p.Before
+	if err != nil {
+		return nil, "", "", err
 	}
-	if anchor != "" {
-		if from, err = parsePlace(anchor); err != nil {
-			return nil, "", "", err
-		}
+	list, more, err := tx.stretch(conv, low, high, older, p.Limit)
+	if err == nil {
+		msgs, err = tx.complete(list)
 	}
-	var near, far place // the rows next to and furthest from where we begin
-	list := make([]stored, 0, p.Limit+1)
-	err = tx.c.query(func(s *sqlite3.Stmt) error {
-		m := scanMessage(s, false)
-		list = append(list, m)
-		if len(list) == 1 {
-			near = place{columnBlob(s, 19), m.row}
-		}
-		if len(list) == p.Limit {
-			far = place{columnBlob(s, 19), m.row}
-		}
-		return nil
-	}, sql, conv, from.pos, from.row, p.Limit+1)
 	if err != nil {
 		return nil, "", "", fmt.Errorf("reading a page: %w", err)
 	}
-	onward, back := "", ""
-	if len(list) > p.Limit {
-		list, onward = list[:p.Limit], far.String()
+	if len(msgs) == 0 {
+		return nil, "", "", nil
 	}
-	if len(list) > 0 && anchor != "" {
-		back = near.String()
+	if older && more || !older && p.After != "" {
+		prev = place{position(&msgs[0]), list[0].row}.String()
 	}
-	prev, next = back, onward
-	if older {
-		slices.Reverse(list)
-		prev, next = onward, back
-	}
-	if msgs, err = tx.complete(list); err != nil {
-		return nil, "", "", fmt.Errorf("reading a page: %w", err)
+	if last := len(msgs) - 1; !older && more || older && p.Before != "" {
+		next = place{position(&msgs[last]), list[last].row}.String()
 	}
 	return msgs, prev, next, nil
+}
+
+// stretch reads up to limit messages between two places, the newest or the
+// oldest of them, and whether there are more. It reads upwards in both cases:
+// the rows of a conversation mostly follow each other, and SQLite steps from
+// one to the next where downwards it would look up each.
+func (tx *Tx) stretch(conv int64, low, high place, newest bool, limit int) (list []stored, more bool, err error) {
+	if newest {
+		err := tx.c.one(func(s *sqlite3.Stmt) error {
+			low, more = place{columnBlob(s, 0), s.ColumnInt64(1)}, true
+			return nil
+		}, `SELECT pos, msg FROM timeline WHERE conv = ? AND (pos, msg) < (?, ?) ORDER BY pos DESC, msg DESC LIMIT 1 OFFSET ?`,
+			conv, high.pos, high.row, limit)
+		if err != nil && !errors.Is(err, chat.ErrNotFound) {
+			return nil, false, err
+		}
+	}
+	list = make([]stored, 0, limit+1)
+	err = tx.c.query(func(s *sqlite3.Stmt) error {
+		list = append(list, scanMessage(s, false))
+		return nil
+	}, `SELECT `+messageColumns+` FROM timeline t JOIN messages m ON m.row = t.msg
+		WHERE t.conv = ? AND (t.pos, t.msg) > (?, ?) AND (t.pos, t.msg) < (?, ?) ORDER BY t.pos, t.msg LIMIT ?`,
+		conv, low.pos, low.row, high.pos, high.row, limit+1)
+	if len(list) > limit {
+		list, more = list[:limit], true
+	}
+	return list, more, err
 }
 
 // History lists the edits of a message, oldest first. A deleted message has

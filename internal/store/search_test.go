@@ -152,3 +152,38 @@ func TestSearchWords(t *testing.T) {
 		return err
 	})
 }
+
+// TestMergeKeepsHits: merging the index changes no answer, and makes one part.
+func TestMergeKeepsHits(t *testing.T) {
+	db := openTest(t, t.TempDir())
+	for i := range 40 { // many groups, so many parts
+		add(t, db, text(ana, uint64(i+1), "walrus number "+strings.Repeat("x", i)))
+		if err := db.index(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts := func() (n int64) {
+		read(t, db, func(tx *Tx) (err error) {
+			n, err = tx.c.number(-1, `SELECT count(DISTINCT segid) FROM fulltext_idx`)
+			return err
+		})
+		return n
+	}
+	before := parts()
+	if err := db.merge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := parts(); before < 2 || after != 1 {
+		t.Errorf("%d parts, then %d", before, after)
+	}
+	read(t, db, func(tx *Tx) error {
+		hits, err := tx.Search("walrus", "", 100)
+		if len(hits) != 40 {
+			t.Errorf("%d hits", len(hits))
+		}
+		return err
+	})
+	if worth, done, err := db.unmerged(t.Context()); worth || done != 40 || err != nil {
+		t.Errorf("worth merging again: %v at %d, %v", worth, done, err)
+	}
+}

@@ -26,6 +26,7 @@ const (
 func (db *DB) Run(ctx context.Context) error {
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
+	reached := int64(-1) // row of the index at the last sweep
 	for {
 		bell := db.Bell()
 		if err := db.upkeep(db.index(ctx)); err != nil || ctx.Err() != nil {
@@ -39,7 +40,11 @@ func (db *DB) Run(ctx context.Context) error {
 				return nil
 			}
 		case now := <-sweep.C:
-			if err := db.upkeep(db.sweep(ctx, now)); err != nil {
+			err := db.sweep(ctx, now)
+			if err == nil {
+				reached, err = db.tidy(ctx, reached)
+			}
+			if err := db.upkeep(err); err != nil {
 				return err
 			}
 		}
@@ -75,6 +80,15 @@ func (db *DB) sweep(ctx context.Context, now time.Time) error {
 		err = db.checkpoint()
 	}
 	return err
+}
+
+// tidy merges the full text if nothing was added since the last sweep.
+func (db *DB) tidy(ctx context.Context, reached int64) (int64, error) {
+	worth, done, err := db.unmerged(ctx)
+	if err == nil && worth && done == reached {
+		err = db.merge(ctx)
+	}
+	return done, err
 }
 
 // expire runs once a minute over tables that are short or indexed by what it
