@@ -23,11 +23,17 @@ func (n *Node) watch(ctx context.Context) error {
 	defer remember.Stop()
 	known := map[chat.DeviceID]bool{} // connected now; as many as the host allows
 	var addrs []string
+	ready := false
 	for {
 		status, network := n.host.Status().Watch()
 		health, disk := n.db.Health().Watch()
 		n.setPulse(pulseOf(status, health))
 		n.greet(known)
+		if online := status.Ready && !status.Alone; online != ready {
+			if ready = online; ready {
+				n.courier.Nudge("") // the network is back: try everything
+			}
+		}
 		if !slices.Equal(addrs, status.Addrs) {
 			addrs = status.Addrs
 			n.directory.Nudge() // our record names them
