@@ -8,5 +8,6 @@
 // pace) before a byte of its meaning is read; nothing outside convert.go and
 // words.go turns our words into the API's; every error leaves through the
 // table in errors.go; the log in the store is the only queue behind a watcher.
-// Goroutines: Run serves the listeners and waits for them and for their calls.
+// Goroutines: Run serves the listeners and waits for them and for their calls,
+// and keeps the loop that learns what contacts call themselves.
 package api

@@ -186,6 +186,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, l := range s.cfg.TCP {
 		serve(l, s.Handler())
 	}
+	group.Go(func() error { return s.callNames(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		close(s.stopped)

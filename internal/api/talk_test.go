@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -50,8 +51,9 @@ func TestTwoPeopleTalk(t *testing.T) {
 	if _, err := bo.local.People.AddContact(ctx, &apiv1.AddContactRequest{Who: ana.account()}); err != nil {
 		t.Fatal(err)
 	}
+	awaitName(t, bo, state.Cursor, "Ana") // bo's node asks the network who wrote
 	answer, err := bo.local.Messages.SendMessage(ctx, &apiv1.SendMessageRequest{
-		Conversation: "people/" + ana.account(), Text: "nien is fine", ReplyTo: sent.Message.Id, WaitFor: apiv1.Delivery_DELIVERY_DELIVERED, Wait: durationpb.New(20 * time.Second),
+		Conversation: "ana", Text: "nien is fine", ReplyTo: sent.Message.Id, WaitFor: apiv1.Delivery_DELIVERY_DELIVERED, Wait: durationpb.New(20 * time.Second),
 	})
 	if err != nil || !answer.Reached || answer.Message.ReplyTo != sent.Message.Id {
 		t.Fatalf("answer = %v, %v", answer, err)
@@ -91,4 +93,32 @@ func TestTwoPeopleTalk(t *testing.T) {
 	if err != nil || !gone.Message.Deleted || gone.Message.Text != "" || len(gone.History) != 0 {
 		t.Errorf("deleted = %v, %v", gone, err)
 	}
+}
+
+func awaitName(t *testing.T, n *node, cursor, name string) {
+	t.Helper()
+	list, err := n.local.People.ListContacts(t.Context(), &apiv1.ListContactsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range list.Contacts {
+		if c.DisplayName == name {
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	stream, err := n.local.Events.Watch(ctx, &apiv1.WatchRequest{Cursor: cursor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	for stream.Receive() {
+		for _, e := range stream.Msg().Events {
+			if e.GetContactChanged().GetDisplayName() == name {
+				return
+			}
+		}
+	}
+	t.Fatal(stream.Err())
 }
