@@ -6,14 +6,21 @@
 import { execSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { launch, open } from './browser.mjs';
-import { FakeNode } from './fake/node.mjs';
 import { serve } from './fake/server.mjs';
+import { accountId, FakeNode } from './fake/node.mjs';
+import { long } from './fake/seed.mjs';
 import { Screens } from './screens.mjs';
 import { steps } from './steps.mjs';
 
 const env = process.env;
 const real = Boolean(env.PARLEY_URL_A);
 const fakes = real ? [] : [await serve(new FakeNode('', 'e2e-a')), await serve(new FakeNode('', 'e2e-b'))];
+// A pretend node with a long history, for scrolling; also beside real nodes.
+const old = new FakeNode('Old', 'e2e-old');
+const lee = accountId('e2e-lee');
+old.people.set(lee, { displayName: 'Lee', added: Date.now(), devices: [] });
+long(old, lee, 5000);
+const archive = await serve(old);
 const urls = real ? [env.PARLEY_URL_A, env.PARLEY_URL_B] : fakes.map((f) => f.url);
 const shots = env.PARLEY_SHOTS ?? '';
 if (shots) await mkdir(shots, { recursive: true });
@@ -24,7 +31,7 @@ const world = {
   browser, open, urls, real, began,
   origin: (i) => new URL(urls[i]).origin,
   screens: new Screens(shots),
-  facts: {},
+  archive: { url: archive.url, account: lee },
   patience: real ? 30_000 : 5_000,
   canStop: !real || Boolean(env.PARLEY_STOP_A && env.PARLEY_START_A),
   stopA: async () => (real ? execSync(env.PARLEY_STOP_A, { stdio: 'ignore' }) : fakes[0].stop()),
@@ -49,5 +56,5 @@ const trouble = [...(world.a?.trouble ?? []), ...(world.b?.trouble ?? [])];
 if (trouble.length) failed++;
 say({ result: failed ? 'failed' : 'passed', steps: steps.length, trouble, axe: world.screens.summary() });
 await browser.close();
-await Promise.all(fakes.map((f) => f.stop()));
+await Promise.all([...fakes, archive].map((f) => f.stop()));
 process.exit(failed ? 1 : 0);

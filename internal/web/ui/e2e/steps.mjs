@@ -295,6 +295,43 @@ export const steps = [
       return s.scrollHeight - s.scrollTop - s.clientHeight < 60;
     });
   }],
+  ['5,000 messages: scrolling keeps its place, and any message can be reached', async (w) => {
+    const { page, context, trouble } = await w.open(w.browser, w.archive.url);
+    await page.waitForSelector('nav.list');
+    const from = Date.now();
+    await page.evaluate((a) => (location.hash = '#/p/' + a), w.archive.account);
+    await last(page, 'line 5000').waitFor();
+    const openMs = Date.now() - from;
+    const jumps = await page.evaluate(async () => {
+      const s = document.querySelector('[data-timeline]');
+      const wait = () => new Promise((r) => setTimeout(r, 50));
+      let worst = 0;
+      for (let i = 0; i < 60; i++) {
+        // Watch one row while the window moves under it.
+        const top = s.getBoundingClientRect().top;
+        const row = [...s.querySelectorAll('[data-id]')].find((r) => r.getBoundingClientRect().top > top + 100);
+        const before = row.getBoundingClientRect().top;
+        const by = Math.min(500, s.scrollTop); // at the top there is less to go
+        s.scrollTop -= 500;
+        await wait();
+        if (row.isConnected) worst = Math.max(worst, Math.abs(row.getBoundingClientRect().top - before - by));
+      }
+      return { worst, rows: s.querySelectorAll('[data-id]').length };
+    });
+    assert.ok(jumps.worst < 3, `a row moved by ${jumps.worst} px`);
+    assert.ok(jumps.rows <= 300, `${jumps.rows} rows in the page`);
+    await page.keyboard.press('Control+f');
+    await page.keyboard.type('line 812');
+    await page.locator('[role=option]', { hasText: 'line 812' }).first().waitFor();
+    await page.keyboard.press('Enter');
+    await page.waitForFunction(() => document.activeElement?.textContent?.includes('line 812'), undefined, { timeout: 15000 });
+    assert.ok((await page.locator('li[data-id]').count()) <= 300);
+    await page.locator('[data-bottom]').click();
+    await last(page, 'line 5000').waitFor();
+    assert.deepEqual(trouble, []);
+    await context.close();
+    return { openMs, worstPx: jumps.worst, rows: jumps.rows };
+  }],
   ['the node stops: the page stays, and goes on exactly once', async (w) => {
     if (!w.canStop) return { left: 'no PARLEY_STOP_A and PARLEY_START_A' };
     const { page } = w.a;

@@ -67,10 +67,11 @@ async function attempt(requestId: string): Promise<void> {
     const fault = faultOf(err);
     if (fault.kind === 'session') store.phase = 'locked';
     if (fault.kind !== 'refused') setPending(requestId, { state: 'waiting' });
-    else if (fault.reason === 'COOLING_PERIOD') {
+    else if (fault.reason === 'COOLING_PERIOD' || fault.reason === 'RATE_LIMITED') {
+      const wait = fault.retryMs || 1000;
       setPending(requestId, { state: 'waiting' });
-      store.setCooling(new Map(store.cooling).set(p.conversation, Date.now() + fault.retryMs));
-      setTimeout(retryWaiting, fault.retryMs);
+      if (fault.reason === 'COOLING_PERIOD') store.setCooling(new Map(store.cooling).set(p.conversation, Date.now() + wait));
+      setTimeout(retryWaiting, wait);
     } else setPending(requestId, { state: 'refused', fault: fault.text });
   }
 }

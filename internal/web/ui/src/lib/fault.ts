@@ -28,7 +28,7 @@ export function faultOf(err: unknown): Fault {
   }
   const denied = e.code === Code.PermissionDenied && !out.reason;
   if (e.code === Code.Unauthenticated || denied) return { ...out, kind: 'session', text: words.locked.body };
-  if (!out.reason && (e.code === Code.Unavailable || e.cause instanceof TypeError)) {
+  if ((!out.reason || out.reason === 'STOPPING') && (e.code === Code.Unavailable || e.cause instanceof TypeError)) {
     return { ...out, kind: 'offline', text: words.fault.offline };
   }
   if (out.reason === 'COOLING_PERIOD') out.text = words.fault.COOLING_PERIOD(Math.ceil(out.retryMs / 1000));
