@@ -37,6 +37,8 @@ func (nobody) Open(context.Context, chat.DeviceID, string) (wire.Stream, error) 
 }
 func (nobody) State() api.NetworkState            { return api.NetworkState{} }
 func (nobody) Meet(chat.DeviceID, []string) error { return nil }
+
+func (nobody) Drop(chat.DeviceID) {}
 func (nobody) Find(context.Context, chat.DeviceID) (api.Lookup, error) {
 	return api.Lookup{}, chat.ErrUnreachable
 }

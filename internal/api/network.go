@@ -11,10 +11,13 @@ import (
 type Network interface {
 	// State is the network as it is now. It does not block.
 	State() NetworkState
-	// Meet remembers where a device is said to be, without calling it.
+	// Meet remembers where a device is said to be. A call follows in the
+	// background, if at all.
 	// Addresses are multiaddresses without the /p2p part. It fails with
 	// chat.ErrInvalid when an address is not one.
 	Meet(d chat.DeviceID, addrs []string) error
+	// Drop closes the connections to a device. A block keeps it from coming back.
+	Drop(d chat.DeviceID)
 	// Find connects to a device as a message would: known addresses first,
 	// then the DHT. It fails with chat.ErrUnreachable and the reason in words;
 	// the Lookup tells what was found even then.

@@ -240,7 +240,13 @@ func (s peopleService) Block(ctx context.Context, req *apiv1.BlockRequest) (*api
 	if a == s.cfg.Keys.Account() {
 		return nil, invalid("account", "that is your own account")
 	}
-	return &apiv1.BlockResponse{}, s.cfg.Guard.Block(ctx, a)
+	if err := s.cfg.Guard.Block(ctx, a); err != nil {
+		return nil, err
+	}
+	for _, d := range s.cfg.Guard.BlockedDevices(a) {
+		s.cfg.Network.Drop(d)
+	}
+	return &apiv1.BlockResponse{}, nil
 }
 
 func (s peopleService) Unblock(ctx context.Context, req *apiv1.UnblockRequest) (*apiv1.UnblockResponse, error) {

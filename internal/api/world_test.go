@@ -223,6 +223,8 @@ func (v network) State() api.NetworkState {
 
 func (v network) Meet(chat.DeviceID, []string) error { return nil }
 
+func (v network) Drop(chat.DeviceID) {}
+
 func (v network) Find(_ context.Context, d chat.DeviceID) (api.Lookup, error) {
 	if v.n.world.node(d) == nil {
 		return api.Lookup{}, errors.Join(chat.ErrUnreachable, errors.New("nobody answers"))
