@@ -9,8 +9,9 @@ import (
 	"parley/internal/chat"
 )
 
-// OutboxTargets lists the devices with waiting rows, without counting those:
-// it leaps over the index, so its cost is that of the devices.
+// OutboxTargets lists the devices with waiting rows and the account of the
+// oldest, without counting: it leaps over the index, so its cost is that of
+// the devices.
 func (tx *Tx) OutboxTargets() ([]OutboxDevice, error) {
 	var out []OutboxDevice
 	var last OutboxDevice
@@ -18,8 +19,7 @@ func (tx *Tx) OutboxTargets() ([]OutboxDevice, error) {
 		err := tx.c.one(func(s *sqlite3.Stmt) error {
 			last.Device, last.Account = chat.DeviceID(s.ColumnText(0)), chat.AccountID(s.ColumnText(1))
 			return nil
-		}, `SELECT device, account FROM outbox WHERE (device, account) > (?, ?) AND device <> ''
-			ORDER BY device, account LIMIT 1`, last.Device, last.Account)
+		}, `SELECT device, account FROM outbox WHERE device > ? ORDER BY device, id LIMIT 1`, last.Device)
 		if errors.Is(err, chat.ErrNotFound) {
 			return out, nil
 		}
@@ -30,11 +30,9 @@ func (tx *Tx) OutboxTargets() ([]OutboxDevice, error) {
 	}
 }
 
-// OutboxAfter lists what waits for a device behind row after, oldest first. It
-// finds the rows by the index before it reads any.
+// OutboxAfter lists what waits for a device behind row after, oldest first.
 func (tx *Tx) OutboxAfter(device chat.DeviceID, after int64, limit int) ([]OutboxRow, error) {
-	return tx.outbox(`WHERE id IN (SELECT id FROM outbox INDEXED BY outbox_device WHERE device = ? AND id > ? ORDER BY id LIMIT ?) ORDER BY id`,
-		device, after, limit)
+	return tx.outbox(`WHERE device = ? AND id > ? ORDER BY id LIMIT ?`, device, after, limit)
 }
 
 // EnqueueSealed is Enqueue and SaveSealed in one: Session and Blob are kept.

@@ -16,12 +16,7 @@ import (
 	"parley/internal/seal"
 )
 
-const (
-	dbFile = "parley.db"
-	// maxReaders bounds snapshots open at a time; further readers wait. Each
-	// connection holds its own cache and statements, about 3 MiB.
-	maxReaders = 4
-)
+const dbFile = "parley.db"
 
 // DB is one open store. It is safe for concurrent use.
 type DB struct {
@@ -37,7 +32,7 @@ type DB struct {
 	epoch   uint64
 
 	w       writer
-	readers chan *conn // idle readers; nil stands for one not opened yet
+	readers readers
 	closed  atomic.Bool
 	names   names
 	space   space
@@ -58,7 +53,7 @@ func Open(cfg Config) (*DB, error) {
 func open(cfg Config, steps []step) (_ *DB, err error) {
 	db := &DB{
 		dir: cfg.Dir, path: filepath.Join(cfg.Dir, dbFile), vfs: cfg.vfs, relaxed: cfg.Relaxed, log: cfg.Log,
-		readers: make(chan *conn, maxReaders),
+		readers: readers{slots: make(chan struct{}, maxReaders), gone: make(chan struct{})},
 	}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
@@ -100,9 +95,6 @@ func open(cfg Config, steps []step) (_ *DB, err error) {
 		return nil, db.space.explain(err)
 	}
 	db.space.check(db.log)
-	for range maxReaders {
-		db.readers <- nil
-	}
 	return db, nil
 }
 
@@ -206,11 +198,7 @@ func (db *DB) Close() error {
 	if db.closed.Swap(true) {
 		return errClosed
 	}
-	for range maxReaders {
-		if c := <-db.readers; c != nil {
-			_ = c.close() // a reader has nothing to lose
-		}
-	}
+	db.readers.close()
 	db.w.acquire()
 	err := db.w.conn.close()
 	clear(db.fileKey)

@@ -117,7 +117,7 @@ CREATE TABLE outbox (
   attempts INTEGER NOT NULL,
   control  INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX outbox_device ON outbox (device, account, next_try);
+CREATE INDEX outbox_device ON outbox (device); -- and by it in order of id
 CREATE INDEX outbox_message ON outbox (substr(message, 1, 8));
 CREATE INDEX outbox_expires ON outbox (expires);
 
