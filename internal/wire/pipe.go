@@ -33,7 +33,7 @@ func (p *pipeEnd) Read(b []byte) (int, error)  { return p.in.read(b) }
 func (p *pipeEnd) Write(b []byte) (int, error) { return p.out.write(b) }
 func (p *pipeEnd) Remote() chat.DeviceID       { return p.remote }
 func (p *pipeEnd) CloseWrite() error           { p.out.closeWrite(); return nil }
-func (p *pipeEnd) Close() error { p.out.closeWrite(); p.in.closeRead(); return nil }
+func (p *pipeEnd) Close() error                { p.out.closeWrite(); p.in.closeRead(); return nil }
 
 func (p *pipeEnd) Reset() error                       { p.out.fail(errReset); p.in.fail(errReset); return nil }
 func (p *pipeEnd) SetReadDeadline(t time.Time) error  { p.in.reader.set(p.in, t); return nil }
