@@ -28,15 +28,17 @@ func startTrace(parent context.Context, target peer.ID) *trace {
 	ctx, cancel := context.WithCancel(parent)
 	ctx, queries := routing.RegisterForQueryEvents(ctx)
 	t := &trace{ctx: ctx, cancel: cancel, target: target, answer: make(chan int, 1)}
-	t.reader.Go(func() { t.path = t.follow(queries) })
+	t.reader.Go(func() { t.path = t.follow(parent, queries) })
 	return t
 }
 
 // follow reads events until the lookup's context ends and closes the channel.
-func (t *trace) follow(queries <-chan *routing.QueryEvent) tracePath {
+// A caller that follows the lookup too is told everything.
+func (t *trace) follow(parent context.Context, queries <-chan *routing.QueryEvent) tracePath {
 	var path tracePath
 	depth := make(map[peer.ID]int) // node -> referrals that led to it; 0 is our own table
 	for e := range queries {
+		routing.PublishQueryEvent(parent, e)
 		if e.Type != routing.PeerResponse {
 			continue
 		}
