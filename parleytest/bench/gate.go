@@ -17,14 +17,17 @@ var tolerance = map[Class]float64{
 	"virtual": 0.10,
 	"count":   0.05,
 	"judged":  -1, // wall time of sockets and disks: judged on a quiet box only
+	"printed": -1, // no bar at all
 }
 
-// Gate is the committed expectation of one metric.
+// Gate is the committed expectation of one metric. Short and full runs differ
+// in size, so each has a figure of its own.
 type Gate struct {
 	Class  Class    `json:"class"`
 	More   bool     `json:"more,omitempty"` // higher is better
-	Bar    float64  `json:"bar"`            // first bar, met exactly
-	Figure *float64 `json:"figure"`         // committed by the last measurement
+	Bar    *float64 `json:"bar"`            // first bar, met exactly; null for what is only printed
+	Figure *float64 `json:"figure"`         // of the short run, in make check
+	Full   *float64 `json:"full"`           // of make bench
 }
 
 // Gates by metric.
@@ -43,31 +46,70 @@ func ReadGates(path string) (Gates, error) {
 	return g, nil
 }
 
-// Check says what is worse than committed. With bars, the first bar counts
-// too, also for figures that are judged by wall time.
-func (g Gates) Check(l Line, bars bool) error {
+// Check says what is worse than committed. A full run is held against the
+// first bars too, also in figures that are judged by wall time.
+func (g Gates) Check(l Line, full bool) error {
 	gate, ok := g[l.Metric]
 	if !ok {
 		return fmt.Errorf("%s has no gate", l.Metric)
 	}
-	worse := func(than float64) bool {
-		if gate.More {
-			return l.Figure() < than
-		}
-		return l.Figure() > than
-	}
 	var errs []error
-	if slack := tolerance[gate.Class]; slack >= 0 && gate.Figure != nil {
-		limit := *gate.Figure * (1 + slack)
+	if slack, committed := tolerance[gate.Class], gate.committed(full); slack >= 0 && committed != nil {
+		limit := *committed * (1 + slack)
 		if gate.More {
-			limit = *gate.Figure * (1 - slack)
+			limit = *committed * (1 - slack)
 		}
-		if worse(limit) {
-			errs = append(errs, fmt.Errorf("%s is %.4g, committed %.4g, at worst %.4g", l.Metric, l.Figure(), *gate.Figure, limit))
+		if gate.worse(l.Figure(), limit) {
+			errs = append(errs, fmt.Errorf("%s is %.4g, committed %.4g, at worst %.4g", l.Metric, l.Figure(), *committed, limit))
 		}
 	}
-	if bars && worse(gate.Bar) {
-		errs = append(errs, fmt.Errorf("%s is %.4g, the first bar is %.4g", l.Metric, l.Figure(), gate.Bar))
+	if full && gate.Bar != nil && gate.worse(l.Figure(), *gate.Bar) {
+		errs = append(errs, fmt.Errorf("%s is %.4g, the first bar is %.4g", l.Metric, l.Figure(), *gate.Bar))
 	}
 	return errors.Join(errs...)
+}
+
+func (g Gate) committed(full bool) *float64 {
+	if full {
+		return g.Full
+	}
+	return g.Figure
+}
+
+func (g Gate) worse(figure, than float64) bool {
+	if g.More {
+		return figure < than
+	}
+	return figure > than
+}
+
+// Learn takes the figures of lines that are better than the committed ones, or
+// the first: a ratchet.
+func (g Gates) Learn(lines []Line, full bool) {
+	for _, l := range lines {
+		gate, ok := g[l.Metric]
+		if !ok {
+			continue
+		}
+		figure := l.Figure()
+		if old := gate.committed(full); old != nil && !gate.worse(*old, figure) {
+			continue
+		}
+		if full {
+			gate.Full = &figure
+		} else {
+			gate.Figure = &figure
+		}
+		g[l.Metric] = gate
+	}
+}
+
+// write learns and commits to a file.
+func (g Gates) write(path string, lines []Line, full bool) error {
+	g.Learn(lines, full)
+	b, err := json.MarshalIndent(g, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
 }

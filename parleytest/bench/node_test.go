@@ -1,0 +1,5 @@
+package bench
+
+import "testing"
+
+func benchNode(t *testing.T, s *suite) {}
