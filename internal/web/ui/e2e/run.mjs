@@ -13,7 +13,11 @@ import { Screens } from './screens.mjs';
 import { steps } from './steps.mjs';
 
 const env = process.env;
-const real = Boolean(env.PARLEY_URL_A);
+const real = Boolean(env.PARLEY_URL_A || env.PARLEY_URL_B || env.PARLEY_STOP_A);
+if (real && !(env.PARLEY_URL_A && env.PARLEY_URL_B)) throw new Error('PARLEY_URL_A and PARLEY_URL_B go together');
+// parley refuses variables of its prefix that it does not know.
+const clean = Object.fromEntries(Object.entries(env).filter(([k]) => !/^PARLEY_(URL|STOP|START|SHOTS|BAIL)/.test(k)));
+const shell = (command) => execSync(command, { stdio: 'ignore', env: clean });
 const fakes = real ? [] : [await serve(new FakeNode('', 'e2e-a')), await serve(new FakeNode('', 'e2e-b'))];
 // A pretend node with a long history, for scrolling; also beside real nodes.
 const old = new FakeNode('Old', 'e2e-old');
@@ -34,8 +38,8 @@ const world = {
   archive: { url: archive.url, account: lee },
   patience: real ? 30_000 : 5_000,
   canStop: !real || Boolean(env.PARLEY_STOP_A && env.PARLEY_START_A),
-  stopA: async () => (real ? execSync(env.PARLEY_STOP_A, { stdio: 'ignore' }) : fakes[0].stop()),
-  startA: async () => (real ? execSync(env.PARLEY_START_A, { stdio: 'ignore' }) : fakes[0].start()),
+  stopA: async () => (real ? shell(env.PARLEY_STOP_A) : fakes[0].stop()),
+  startA: async () => (real ? shell(env.PARLEY_START_A) : fakes[0].start()),
 };
 
 let failed = 0;
@@ -54,7 +58,7 @@ for (const [name, run] of steps) {
 }
 const trouble = [...(world.a?.trouble ?? []), ...(world.b?.trouble ?? [])];
 if (trouble.length) failed++;
-say({ result: failed ? 'failed' : 'passed', steps: steps.length, trouble, axe: world.screens.summary() });
+say({ result: failed ? 'failed' : 'passed', nodes: real ? 'real' : 'pretend', steps: steps.length, trouble, axe: world.screens.summary() });
 await browser.close();
 await Promise.all([...fakes, archive].map((f) => f.stop()));
 process.exit(failed ? 1 : 0);
