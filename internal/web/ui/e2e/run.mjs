@@ -5,6 +5,7 @@
 // Without them it drives two pretend nodes. Prints one JSON object per step.
 import { execSync } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { launch, open } from './browser.mjs';
 import { serve } from './fake/server.mjs';
 import { accountId, FakeNode } from './fake/node.mjs';
@@ -52,7 +53,7 @@ for (const [name, run] of steps) {
   } catch (err) {
     failed++;
     say({ step: name, ok: false, ms: Date.now() - t, error: String(err?.message ?? err).split('\n').slice(0, 6).join(' | ') });
-    for (const key of ['a', 'b']) await world[key]?.page.screenshot({ path: `${shots || '.'}/failed-${key}.png` }).catch(() => {});
+    for (const key of ['a', 'b']) await world[key]?.page.screenshot({ path: `${shots || tmpdir()}/page-failed-${key}.png` }).catch(() => {});
     if (env.PARLEY_BAIL !== '0') break;
   }
 }

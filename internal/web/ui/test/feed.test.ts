@@ -76,6 +76,22 @@ describe('feed', () => {
     await play(s, 40_000);
     expect(s.seen).toEqual(['s1', 'c1']);
   });
+  it('steps aside without a word and goes on from its place', async () => {
+    const s = script([[watch('c1', [added('m1', 1)], true), 'hang'], [watch('c2', [added('m2', 2)]), 'hang']]);
+    const stop = new AbortController();
+    const done = s.feed.run(stop.signal);
+    await vi.advanceTimersByTimeAsync(10);
+    s.feed.hold(true);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(s.seen).toEqual(['s1']);
+    expect(s.log).not.toContain('off');
+    s.feed.hold(false);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(s.seen).toEqual(['s1', 'c1']);
+    expect(s.log.filter((x) => x.startsWith('m'))).toEqual(['m1', 'm2']);
+    stop.abort();
+    await done;
+  });
   it('waits longer after each failure, and at once when hurried', async () => {
     const s = script(Array.from({ length: 50 }, () => [new Error('down')]));
     const stop = new AbortController();

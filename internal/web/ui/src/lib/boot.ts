@@ -5,6 +5,7 @@ import { faultOf } from './fault';
 import { router } from './route.svelte';
 import { csrf, login, takeCode } from './session';
 import { store } from './store.svelte';
+import { takeTurns } from './tabs';
 
 export async function boot(): Promise<void> {
   router.listen();
@@ -38,6 +39,7 @@ export async function enter(): Promise<void> {
       store.setProfile(me.displayName, me.readReceipts);
       store.phase = me.displayName ? 'ready' : 'naming';
       store.start();
+      takeTurns((on) => store.hold(on));
       return;
     } catch (err) {
       const fault = faultOf(err);

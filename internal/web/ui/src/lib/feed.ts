@@ -25,16 +25,23 @@ export class Feed {
   private fails = 0;
   private wake: (() => void) | null = null;
   private readBefore = false;
+  private held = false;
+  private current: AbortController | null = null;
 
   constructor(private source: Source, private sink: Sink) {}
 
   // run returns when the signal ends it or the session is lost.
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      if (this.held) {
+        await this.rest(signal);
+        continue;
+      }
       try {
         await this.follow(signal);
       } catch (err) {
         if (signal.aborted) return;
+        if (this.held) continue;
         const fault = faultOf(err);
         if (fault.kind === 'session') {
           this.sink.lost();
@@ -43,6 +50,7 @@ export class Feed {
         if (fault.reason === 'CURSOR_EXPIRED') this.cursor = '';
       }
       if (signal.aborted) return;
+      if (this.held) continue;
       this.sink.online(false);
       await this.pause(signal);
     }
@@ -54,8 +62,17 @@ export class Feed {
     this.wake?.();
   }
 
+  // hold steps aside without forgetting the place, and goes on from it.
+  hold(on: boolean): void {
+    if (this.held === on) return;
+    this.held = on;
+    if (on) this.current?.abort();
+    else this.wake?.();
+  }
+
   private async follow(outer: AbortSignal): Promise<void> {
     const one = new AbortController();
+    this.current = one;
     const stop = () => one.abort();
     outer.addEventListener('abort', stop);
     let timer = setTimeout(stop, SILENCE);
@@ -84,6 +101,11 @@ export class Feed {
 
   private pause(signal: AbortSignal): Promise<void> {
     const base = BACKOFF[Math.min(this.fails++, BACKOFF.length - 1)] ?? 4000;
+    return this.rest(signal, base * (0.75 + Math.random() / 2));
+  }
+
+  // rest waits for the time, if there is one, for hurry, hold or the end.
+  private rest(signal: AbortSignal, ms = 0): Promise<void> {
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
@@ -91,7 +113,7 @@ export class Feed {
         this.wake = null;
         resolve();
       };
-      const timer = setTimeout(done, base * (0.75 + Math.random() / 2));
+      const timer = ms ? setTimeout(done, ms) : undefined;
       signal.addEventListener('abort', done);
       this.wake = done;
     });

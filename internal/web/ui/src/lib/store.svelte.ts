@@ -115,6 +115,10 @@ class Store {
     void this.feed.run(this.running.signal);
   }
 
+  hold(on: boolean): void {
+    this.feed?.hold(on);
+  }
+
   reconnect(): void {
     this.feed?.hurry();
   }
