@@ -49,7 +49,8 @@ func benchMessage(i int) *chat.Message {
 	return m
 }
 
-// bare is the baseline: one table, no encryption, the same driver.
+// bare is the baseline: one table of what a reader sees of a message, found by
+// number and id, no encryption, the same driver.
 type bare struct{ c *conn }
 
 func openBare(b testing.TB, dir string) *bare {
@@ -60,7 +61,8 @@ func openBare(b testing.TB, dir string) *bare {
 	b.Cleanup(func() { _ = db.Close() })
 	for _, sql := range []string{
 		`PRAGMA journal_mode = WAL`, `PRAGMA synchronous = FULL`, fmt.Sprintf(`PRAGMA cache_size = -%d`, writerCache),
-		`CREATE TABLE m (id INTEGER PRIMARY KEY, hash BLOB UNIQUE, conv INTEGER, author TEXT, time INTEGER, text TEXT)`,
+		`CREATE TABLE m (id INTEGER PRIMARY KEY, hash BLOB UNIQUE, conv INTEGER, author TEXT, number INTEGER,
+			time INTEGER, received INTEGER, own INTEGER, delivery INTEGER, text TEXT)`,
 	} {
 		if err := db.Exec(sql); err != nil {
 			b.Fatal(err)
@@ -73,7 +75,8 @@ func (p *bare) add(b testing.TB, list []*chat.Message) {
 	err := p.c.exec(`BEGIN IMMEDIATE`)
 	for _, m := range list {
 		if err == nil {
-			err = p.c.exec(`INSERT INTO m (hash, conv, author, time, text) VALUES (?, ?, ?, ?, ?)`, m.ID[:], 1, m.Author, int64(m.Time), string(m.Text))
+			err = p.c.exec(`INSERT INTO m (hash, conv, author, number, time, received, own, delivery, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				m.ID[:], 1, m.Author, m.Number, int64(m.Time), m.Received, m.Own, int64(m.Delivery), string(m.Text))
 		}
 	}
 	if err == nil {
@@ -87,11 +90,14 @@ func (p *bare) add(b testing.TB, list []*chat.Message) {
 func (p *bare) page(b testing.TB, before int64) []chat.Message {
 	out := make([]chat.Message, 0, 50)
 	err := p.c.query(func(s *sqlite3.Stmt) error {
-		m := chat.Message{Author: chat.AccountID(s.ColumnText(2)), Time: chat.HLC(s.ColumnInt64(3)), Text: chat.Body(s.ColumnText(4))}
+		m := chat.Message{
+			Author: chat.AccountID(s.ColumnText(2)), Number: uint64(s.ColumnInt64(3)), Time: chat.HLC(s.ColumnInt64(4)),
+			Received: columnTime(s, 5), Own: s.ColumnBool(6), Delivery: chat.Delivery(s.ColumnInt64(7)), Text: chat.Body(s.ColumnText(8)),
+		}
 		copy(m.ID[:], s.ColumnRawBlob(1))
 		out = append(out, m)
 		return nil
-	}, `SELECT id, hash, author, time, text FROM m WHERE conv = 1 AND id < ? ORDER BY id DESC LIMIT 50`, before)
+	}, `SELECT id, hash, author, number, time, received, own, delivery, text FROM m WHERE conv = 1 AND id < ? ORDER BY id DESC LIMIT 50`, before)
 	if err != nil || len(out) != 50 {
 		b.Fatal(len(out), err)
 	}

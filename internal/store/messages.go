@@ -106,6 +106,10 @@ func (tx *Tx) row(id chat.MessageID) (int64, error) {
 const messageColumns = `m.row, m.id, m.conv, m.source, m.number, m.time, m.received, m.kind, m.own, m.deleted,
 	m.reactions, m.delivery, m.reason, m.target, m.text_at, m.text_len, m.text, m.edit_pos, m.content`
 
+// pageColumns are messageColumns where a page knows the answer: fifty rows
+// need not be asked for it.
+var pageColumns = strings.NewReplacer("m.conv", "0", "m.kind", "1").Replace(messageColumns)
+
 // stored is a message as read, with what its reader still looks up.
 type stored struct {
 	chat.Message
@@ -161,8 +165,10 @@ func (tx *Tx) complete(list []stored) ([]chat.Message, error) {
 			return nil, err
 		}
 		m.Author, m.Device, m.Epoch = src.author, src.device, src.epoch
-		if m.Conversation, err = tx.conversationKey(m.conv); err != nil {
-			return nil, err
+		if m.conv != 0 {
+			if m.Conversation, err = tx.conversationKey(m.conv); err != nil {
+				return nil, err
+			}
 		}
 		if m.reacted {
 			if m.Reactions, err = tx.reactions(m.row); err != nil {
@@ -243,6 +249,9 @@ func (tx *Tx) Messages(p Page) (msgs []chat.Message, prev, next string, err erro
 	if len(msgs) == 0 {
 		return nil, "", "", nil
 	}
+	for i := range msgs {
+		msgs[i].Conversation = p.Conversation
+	}
 	if older && more || !older && p.After != "" {
 		prev = place{position(&msgs[0]), list[0].row}.String()
 	}
@@ -271,7 +280,7 @@ func (tx *Tx) stretch(conv int64, low, high place, newest bool, limit int) (list
 	err = tx.c.query(func(s *sqlite3.Stmt) error {
 		list = append(list, scanMessage(s, false))
 		return nil
-	}, `SELECT `+messageColumns+` FROM timeline t JOIN messages m ON m.row = t.msg
+	}, `SELECT `+pageColumns+` FROM timeline t JOIN messages m ON m.row = t.msg
 		WHERE t.conv = ? AND (t.pos, t.msg) > (?, ?) AND (t.pos, t.msg) < (?, ?) ORDER BY t.pos, t.msg LIMIT ?`,
 		conv, low.pos, low.row, high.pos, high.row, limit+1)
 	if len(list) > limit {
