@@ -47,15 +47,20 @@ func newFaults() faults {
 
 // Misbehaved notes that a device sent what every honest node refuses. Why is
 // one of our own short texts, never the peer's. After repeated faults the
-// device is banned for a while; the caller has reset the stream.
+// device is banned for a while and loses its connections; the caller has reset
+// the stream.
 func (g *Guard) Misbehaved(d chat.DeviceID, why string) {
 	now := time.Now()
 	g.mu.Lock()
+	before := g.faults.banned(d, now)
 	banned := g.faults.note(d, now)
 	log, skipped := g.faults.mayLog(now)
 	g.mu.Unlock()
 	if log {
 		g.log.Warn("peer misbehaved", "device", d.Short(), "why", why, "banned", banned, "skippedLines", skipped)
+	}
+	if banned && !before {
+		g.banned(d)
 	}
 }
 

@@ -114,3 +114,30 @@ func TestStrangersCannotFillTheLog(t *testing.T) {
 		}
 	})
 }
+
+// The network hears of a ban once, when it begins, and may ask the guard back.
+func TestBanIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := newGuard(t)
+		var told []chat.DeviceID
+		g.banned = func(d chat.DeviceID) {
+			if g.Allowed(d) {
+				t.Errorf("%s is told of before its ban holds", d)
+			}
+			told = append(told, d)
+		}
+		for range faultLimit + 5 {
+			g.Misbehaved("bad", "undecodable frame")
+		}
+		if len(told) != 1 || told[0] != "bad" {
+			t.Fatalf("told of %v, want of the one ban", told)
+		}
+		time.Sleep(banLife)
+		for range faultLimit + 5 {
+			g.Misbehaved("bad", "undecodable frame")
+		}
+		if len(told) != 2 {
+			t.Errorf("told of %d bans, want 2", len(told))
+		}
+	})
+}

@@ -16,15 +16,20 @@ import (
 
 // Config is what a Guard is made of.
 type Config struct {
-	DB  *store.DB
-	Log *slog.Logger
+	DB *store.DB
+	// Banned is told of each ban when it begins, if set: the device's open
+	// connections are to be dropped. It runs on the goroutine that reported the
+	// fault, without locks of ours.
+	Banned func(d chat.DeviceID)
+	Log    *slog.Logger
 }
 
 // Guard is the judge of conduct. It is safe for concurrent use.
 type Guard struct {
 	// Set by New, never changed.
-	db  *store.DB
-	log *slog.Logger
+	db     *store.DB
+	banned func(chat.DeviceID)
+	log    *slog.Logger
 
 	people  atomic.Pointer[people]
 	refresh atomic.Uint64 // number of the newest Refresh
@@ -53,7 +58,11 @@ func New(cfg Config) (*Guard, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	g := &Guard{db: cfg.DB, log: log, paces: newPaces(), faults: newFaults()}
+	banned := cfg.Banned
+	if banned == nil {
+		banned = func(chat.DeviceID) {}
+	}
+	g := &Guard{db: cfg.DB, banned: banned, log: log, paces: newPaces(), faults: newFaults()}
 	g.people.Store(new(people))
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()

@@ -41,7 +41,7 @@ func (n *Node) build(ctx context.Context) error {
 	if n.keys, err = identity.Load(ctx, n.db, time.Now()); err != nil {
 		return fmt.Errorf("loading keys: %w", err)
 	}
-	if n.guard, err = guard.New(guard.Config{DB: n.db, Log: n.log}); err != nil {
+	if n.guard, err = guard.New(guard.Config{DB: n.db, Banned: n.dropBanned, Log: n.log}); err != nil {
 		return err
 	}
 	if err := n.buildHost(ctx); err != nil {
@@ -59,6 +59,10 @@ func (n *Node) build(ctx context.Context) error {
 	n.host.Handle(dm.Protocol, n.courier.Handle)
 	return n.buildServer()
 }
+
+// dropBanned ends what a device has open: the gate is only asked about new
+// connections. Nobody can misbehave before there is a host.
+func (n *Node) dropBanned(d chat.DeviceID) { n.host.Drop(d) }
 
 // pinned tells the guard that a device may belong to another account now, so
 // that a block covers new devices too.

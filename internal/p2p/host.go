@@ -37,6 +37,7 @@ type Host struct {
 	log       *slog.Logger
 	key       crypto.PrivKey
 	host      host.Host
+	gate      *gater
 	dht       *dht.IpfsDHT
 	validator validator
 	store     *recordStore
@@ -83,6 +84,7 @@ func New(cfg Config) (*Host, error) {
 	}
 	h.pool.slots = make(chan struct{}, chat.StreamsInbound)
 
+	h.gate = &gater{gate: cfg.Gate}
 	options, err := h.options()
 	if err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		libp2p.Peerstore(peers),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
-		libp2p.ConnectionGater(&gater{gate: h.cfg.Gate}),
+		libp2p.ConnectionGater(h.gate),
 		libp2p.SwarmOpts(swarm.WithDialTimeout(chat.HandshakeTimeout), swarm.WithDialTimeoutLocal(chat.HandshakeTimeout)),
 	}
 	options = append(options, h.transports()...)

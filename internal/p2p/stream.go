@@ -37,6 +37,9 @@ func (s stream) Remote() chat.DeviceID { return s.remote }
 func (h *Host) Handle(protocolID string, fn wire.Handler) {
 	service := "parley" + strings.ReplaceAll(strings.TrimPrefix(protocolID, "/parley"), "/", ".")
 	h.host.SetStreamHandler(protocol.ID(protocolID), func(s network.Stream) {
+		if !h.stillAllowed(s) {
+			return
+		}
 		if !h.pool.enter() {
 			_ = s.ResetWithError(network.StreamRateLimited)
 			return
@@ -49,6 +52,17 @@ func (h *Host) Handle(protocolID string, fn wire.Handler) {
 		defer s.Scope().ReleaseMemory(streamMemory)
 		h.serve(stream{s, deviceOf(s.Conn().RemotePeer())}, protocolID, fn)
 	})
+}
+
+// stillAllowed asks the gate once more: a connection that was being made when
+// its device was refused may have missed the Drop.
+func (h *Host) stillAllowed(s network.Stream) bool {
+	if h.gate.allowed(s.Conn().RemotePeer()) {
+		return true
+	}
+	_ = s.Reset()
+	h.Drop(deviceOf(s.Conn().RemotePeer()))
+	return false
 }
 
 func reserve(s network.Stream, service string) error {
