@@ -68,6 +68,9 @@ func TestGroupsEqualSingleWrites(t *testing.T) {
 			return err
 		}
 		n, err := tx.c.number(0, `SELECT count(*) FROM messages`)
+		if err != nil {
+			return err
+		}
 		if int(n) != len(rows) || head != tx.Head() {
 			t.Errorf("%d messages, %d log rows, head %v", n, len(rows), head)
 		}
