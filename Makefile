@@ -26,6 +26,10 @@ race: ## the same under the race detector (needs a C compiler)
 fuzz: ## every decoder for a minute each
 	cd tools && go run ./fuzzall -root .. -time 60s
 
+.PHONY: fuzz-long
+fuzz-long: ## ten minutes each, before a release
+	cd tools && go run ./fuzzall -root .. -time 10m
+
 .PHONY: fuzz-short
 fuzz-short: ## every decoder for a moment
 	cd tools && go run ./fuzzall -root .. -time $(FUZZTIME)

@@ -141,6 +141,11 @@ func TestFloors(t *testing.T) {
 			path, _ := strconv.Unquote(imp.Path.Value)
 			to, ours := strings.CutPrefix(path, "parley/")
 			if !ours {
+				if third := strings.Contains(path, "."); third && s.pkg == "internal/chat" {
+					t.Errorf("%s imports %s: chat has the standard library only", s.path, path)
+				} else if third && s.pkg == "client" && !strings.HasPrefix(path, "connectrpc.com/") && !strings.HasPrefix(path, "google.golang.org/") {
+					t.Errorf("%s imports %s: client has the stubs and Connect only", s.path, path)
+				}
 				continue
 			}
 			if floor, ok := floors[to]; !ok {
@@ -233,12 +238,19 @@ func TestPrintsStayInCLI(t *testing.T) {
 }
 
 // TestProjectSpeaksOfItself keeps paths of one machine and unfinished ends out
-// of the tree.
+// of the code.
 func TestProjectSpeaksOfItself(t *testing.T) {
 	open := regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME)\b`)
+	machine := regexp.MustCompile(`"/(home|root|Users|work)/`)
 	for _, s := range sources(t) {
-		if !s.gen && open.MatchString(s.text) {
+		if s.gen {
+			continue
+		}
+		if open.MatchString(s.text) {
 			t.Errorf("%s leaves an open end in the code: file an issue instead", s.path)
+		}
+		if machine.MatchString(s.text) {
+			t.Errorf("%s names a folder of one machine", s.path)
 		}
 	}
 }

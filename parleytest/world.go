@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"parley/internal/node"
 	"parley/internal/p2p"
 )
 
@@ -137,5 +136,3 @@ func (w *World) until(what string, limit time.Duration, cond func(context.Contex
 }
 
 const pollEvery = 20 * time.Millisecond // simulated
-
-var _ = node.Options{}

@@ -116,12 +116,8 @@ func demoAddress() string {
 // start runs one node of the demo in the demo's group and waits for its API.
 func (d *demo) start(ctx context.Context, name, address string, infra bool) (*demoNode, error) {
 	dir := filepath.Join(d.root, name)
-	// An empty settings file: the demo does not depend on this user's.
-	settings := filepath.Join(d.root, "config.toml")
-	if err := os.WriteFile(settings, nil, 0o600); err != nil {
-		return nil, fmt.Errorf("writing settings: %w", err)
-	}
-	cfg, err := config.Load(config.Options{File: settings, Flags: map[string]string{
+	// Bare: the demo does not depend on this user's settings.
+	cfg, err := config.Load(config.Options{Bare: true, Flags: map[string]string{
 		"data.dir": dir, "api.socket": filepath.Join(dir, "s"), "api.address": address,
 		"net.loopback": "on", "net.mdns": "off", "net.use_bootstrap": "off", "net.bootstrap": d.join, "net.listen": "",
 		"net.transports.quic": "on", "net.transports.tcp": "on", "net.transports.webtransport": "off", "net.transports.webrtc": "off",

@@ -15,6 +15,7 @@ import (
 
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
+	"parley/internal/chat"
 	"parley/internal/config"
 	"parley/internal/node"
 	"parley/internal/store"
@@ -52,8 +53,8 @@ func (a *app) startNode(cmd *cobra.Command, cfg *config.Config, infra, open bool
 
 // buildNode waits a moment for a node that is just ending to let go.
 func (a *app) buildNode(ctx context.Context, opts node.Options) (*node.Node, error) {
-	ctx, cancel := context.WithTimeout(ctx, letGoTime)
-	defer cancel()
+	patience := time.NewTimer(letGoTime)
+	defer patience.Stop()
 	for {
 		n, err := node.New(ctx, opts)
 		if _, locked := errors.AsType[*store.LockedError](err); !locked {
@@ -64,6 +65,8 @@ func (a *app) buildNode(ctx context.Context, opts node.Options) (*node.Node, err
 		}
 		select {
 		case <-ctx.Done():
+			return nil, err
+		case <-patience.C:
 			return nil, err
 		case <-time.After(pollTime):
 		}
@@ -243,7 +246,7 @@ func startFailure(cfg *config.Config, err error) error {
 		f.what = "another program uses " + port.Address + ". Nothing is lost; the page opens here when the port is free"
 		f.hint = "free the port, or choose another with --set api.address=127.0.0.1:4718"
 	}
-	if errors.Is(err, syscall.ENOSPC) {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, chat.ErrStorageFull) {
 		f.what = "the disk is full; nothing that was stored is lost"
 		f.hint = "free some space in " + cfg.Data.Dir + " and start again"
 	}

@@ -47,8 +47,13 @@ func (n *Node) build(ctx context.Context) error {
 	if err := n.buildHost(ctx); err != nil {
 		return err
 	}
+	peerRecord := n.host.PeerRecord
+	if n.opts.Infra {
+		// Nobody writes to such a node, so nobody need find it by id.
+		peerRecord = func() ([]byte, error) { return nil, nil }
+	}
 	n.directory = identity.NewDirectory(identity.DirectoryConfig{
-		DB: n.db, Keys: n.keys, Records: n.host, PeerRecord: n.host.PeerRecord, Pinned: n.pinned, Log: n.log,
+		DB: n.db, Keys: n.keys, Records: n.host, PeerRecord: peerRecord, Pinned: n.pinned, Log: n.log,
 	})
 	n.courier, err = dm.New(dm.Config{
 		DB: n.db, Keys: n.keys, Directory: n.directory, Guard: n.guard, Dialer: dialer{n}, Log: n.log,
@@ -56,7 +61,9 @@ func (n *Node) build(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("building dm: %w", err)
 	}
-	n.host.Handle(dm.Protocol, n.courier.Handle)
+	if !n.opts.Infra { // such a node serves the network and talks to nobody
+		n.host.Handle(dm.Protocol, n.courier.Handle)
+	}
 	return n.buildServer()
 }
 
@@ -125,7 +132,7 @@ func (n *Node) buildHost(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) buildServer() error {
+func (n *Node) buildServer() (err error) {
 	cfg := n.opts.Config
 	out := api.Config{
 		DB: n.db, Keys: n.keys, Directory: n.directory, Courier: n.courier, Guard: n.guard,
@@ -142,11 +149,13 @@ func (n *Node) buildServer() error {
 	}
 	if n.opts.Local != nil {
 		out.Socket = n.opts.Local
-	} else if err := n.listen(&out); err != nil {
+	} else if err = n.listen(&out); err != nil {
 		return err
 	}
-	var err error
 	if n.server, err = api.New(out); err != nil {
+		for _, l := range append(out.TCP, out.Socket) {
+			err = errors.Join(err, l.Close())
+		}
 		return fmt.Errorf("building the api: %w", err)
 	}
 	return nil
