@@ -158,6 +158,17 @@ const (
 	// contact from filling the disk; contacts marked trusted are free.
 	DMBurst = 200
 	DMPace  = 100 * time.Millisecond // one message each
+	// DMFrameBurst and DMFramePace bound what one device makes us judge on its
+	// streams, whatever comes of it: garbage, blobs again, READ receipts, each a
+	// signature or a write. Twice the pace of messages, so that an honest sender
+	// has room for what it sends again.
+	DMFrameBurst = 2 * DMBurst
+	DMFramePace  = DMPace / 2
+	// FirstBurst and FirstPace bound the first-contact boxes tried for a device
+	// of no contact, each some 0.5 ms with its handshake. An honest stranger
+	// leaves MaxRequestMessages.
+	FirstBurst = 16
+	FirstPace  = time.Second
 	// MaxRequests is the number of strangers waiting for an answer (M10).
 	MaxRequests = 20
 	// MaxRequestMessages is how many messages one stranger may leave before

@@ -36,6 +36,13 @@ func (w *worker) count() int {
 	return len(w.flying)
 }
 
+// wrote is how many blobs went onto the stream, and so how many answers may come.
+func (w *worker) wrote() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.written
+}
+
 // owing is since when the stream owes an answer.
 func (w *worker) owing() time.Time {
 	w.mu.Lock()

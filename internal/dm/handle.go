@@ -62,40 +62,71 @@ func (c *Courier) serve(s wire.Stream, in *inbox) error {
 		if err != nil {
 			return err
 		}
-		var blobs []chat.Sealed
-		for _, f := range frames {
-			switch body := f.Body.(type) {
-			case *wirev1.DMFrame_Envelope:
-				blobs = append(blobs, body.Envelope.GetBlob())
-			case *wirev1.DMFrame_Receipt:
-				if err := c.readReceipt(s.Remote(), body.Receipt); err != nil {
-					return err
-				}
-			default:
-				c.guard.Misbehaved(s.Remote(), "unknown frame on "+Protocol)
-				return chat.ErrInvalid
-			}
+		if c.guard.BlockedDevice(s.Remote()) {
+			continue // taken, unread
 		}
-		if len(blobs) == 0 {
+		got, err := c.sort(s.Remote(), frames, time.Now())
+		if err != nil {
+			return err
+		}
+		if err := c.takeReads(s.Remote(), got.receipts); err != nil {
+			return err
+		}
+		if len(got.blobs)+len(got.late) == 0 {
 			continue
 		}
-		if done, err := c.answer(s.Remote(), w, blobs); err != nil || done {
+		if done, err := c.answer(s.Remote(), w, got); err != nil || done {
 			return err
 		}
 	}
 }
 
+// sorted is a group of frames by what they are. What is over the pace of its
+// device has cost nothing yet, and is not opened.
+type sorted struct {
+	blobs    []chat.Sealed
+	late     []Outcome // of blobs over the pace
+	receipts [][]byte  // of READ; over the pace they are lost: no more than a courtesy
+}
+
+func (c *Courier) sort(from chat.DeviceID, frames []*wirev1.DMFrame, now time.Time) (in sorted, err error) {
+	for _, f := range frames {
+		wait, ok := c.guard.AdmitFrame(from, now)
+		switch body := f.Body.(type) {
+		case *wirev1.DMFrame_Envelope:
+			blob := body.Envelope.GetBlob()
+			if ok {
+				in.blobs = append(in.blobs, blob)
+			} else {
+				in.late = append(in.late, Outcome{Blob: hashOf(blob), Answer: Busy, RetryAfter: wait})
+			}
+		case *wirev1.DMFrame_Receipt:
+			if ok {
+				in.receipts = append(in.receipts, body.Receipt)
+			}
+		default:
+			c.guard.Misbehaved(from, "unknown frame on "+Protocol)
+			return sorted{}, chat.ErrInvalid
+		}
+	}
+	return in, nil
+}
+
 // answer receives a group and writes what its sender may learn. done says
 // that the stream ends in order: something did not open.
-func (c *Courier) answer(from chat.DeviceID, w *wire.Writer, blobs []chat.Sealed) (done bool, err error) {
-	outcomes, err := c.Receive(context.Background(), from, blobs)
-	if errors.Is(err, chat.ErrStorageFull) {
-		outcomes, err = fullOutcomes(blobs), nil
+func (c *Courier) answer(from chat.DeviceID, w *wire.Writer, in sorted) (done bool, err error) {
+	var outcomes []Outcome
+	if len(in.blobs) > 0 {
+		outcomes, err = c.Receive(context.Background(), from, in.blobs)
+		if errors.Is(err, chat.ErrStorageFull) {
+			outcomes, err = fullOutcomes(in.blobs), nil
+		}
+		if err != nil {
+			c.log.Warn("messages not received", "device", from.Short(), "cause", err)
+			return false, err
+		}
 	}
-	if err != nil {
-		c.log.Warn("messages not received", "device", from.Short(), "cause", err)
-		return false, err
-	}
+	outcomes = append(outcomes, in.late...)
 	invalid := false
 	for _, o := range outcomes {
 		if o.Answer == Invalid {
@@ -160,14 +191,51 @@ func (c *Courier) answers(from chat.DeviceID, outcomes []Outcome, now time.Time)
 	return out
 }
 
-// readReceipt takes a READ receipt off the stream. Others are not for here.
-func (c *Courier) readReceipt(from chat.DeviceID, signed []byte) error {
-	r, err := c.openReceipt(signed, from, time.Now())
-	if err != nil || r.state != chat.Read {
-		c.guard.Misbehaved(from, "receipt that does not verify")
-		return chat.ErrInvalid
+// takeReads takes READ receipts off the stream, all in one transaction, if
+// there is anything that they could tell. Others are not for here.
+func (c *Courier) takeReads(from chat.DeviceID, list [][]byte) error {
+	if len(list) == 0 {
+		return nil
 	}
-	return c.db.Write(context.Background(), func(tx *store.Tx) error { return c.apply(tx, r) })
+	if told, err := c.isTold(from); err != nil || !told {
+		return err
+	}
+	receipts := make([]*receipt, len(list))
+	for i, signed := range list {
+		r, err := c.openReceipt(signed, from, time.Now())
+		if err != nil || r.state != chat.Read {
+			c.guard.Misbehaved(from, "receipt that does not verify")
+			return chat.ErrInvalid
+		}
+		receipts[i] = r
+	}
+	return c.db.Write(context.Background(), func(tx *store.Tx) error {
+		for _, r := range receipts {
+			if err := c.apply(tx, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// isTold reports whether a READ receipt of a device can mean anything: we have
+// them switched on, and it belongs to a contact.
+func (c *Courier) isTold(from chat.DeviceID) (told bool, err error) {
+	err = c.db.Read(context.Background(), func(tx *store.Tx) error {
+		on, err := readReceipts(tx)
+		if err != nil || !on {
+			return err
+		}
+		account, known := c.directory.AccountOf(tx, from)
+		if !known {
+			return nil
+		}
+		contact, err := tx.Contact(account)
+		told = err == nil && contact.State == store.ContactAdded
+		return notFoundIsNil(err)
+	})
+	return told, err
 }
 
 // inbox holds frames between the reader and the commit before theirs.

@@ -132,18 +132,6 @@ func (r *receipt) delivery() store.DeviceDelivery {
 	return store.DeviceDelivery{Device: r.from, State: r.state, Reason: r.reason, At: r.at, Proof: r.signed}
 }
 
-// applyRest is apply without the ids that a worker knows to be its own.
-func (c *Courier) applyRest(tx *store.Tx, r *receipt, covered map[*flight]*receipt) error {
-	rest := *r
-	rest.ids = slices.Clone(r.ids)
-	for f, by := range covered {
-		if by == r {
-			rest.ids = slices.DeleteFunc(rest.ids, func(id chat.MessageID) bool { return id == f.row.Message })
-		}
-	}
-	return c.apply(tx, &rest)
-}
-
 // carried applies a receipt that came inside a session. One that does not
 // verify changes nothing: it harms nobody but its sender.
 func (c *Courier) carried(tx *store.Tx, signed []byte, from chat.DeviceID, now time.Time) error {

@@ -54,6 +54,9 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 		return nil, fmt.Errorf("receiving: %w: %d blobs at once", chat.ErrTooLarge, len(blobs))
 	}
 	outcomes := make([]Outcome, len(blobs))
+	if from != "" && c.guard.BlockedDevice(from) {
+		return outcomes, nil // silence
+	}
 	pinned := false
 	err := c.db.Write(ctx, func(tx *store.Tx) error {
 		g := &group{
@@ -62,7 +65,7 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 			changed:  map[*ratchet]bool{},
 			people:   map[chat.AccountID]*person{},
 		}
-		if from != "" { // of a blocked account nothing is worth opening
+		if from != "" { // a block that the guard has not read the devices of yet
 			a, ok := c.directory.AccountOf(tx, from)
 			g.silent = ok && c.guard.Blocked(a)
 		}

@@ -146,6 +146,7 @@ func (w *worker) write(out *wire.Writer, rows []store.OutboxRow) error {
 		blobs[i] = blob
 		row.Content, row.Blob = nil, nil
 		w.after = max(w.after, row.ID) // rows are written in their order
+		w.written++
 		w.flying[row.ID] = &flight{row: row, number: number, hash: hashOf(blob), at: now}
 	}
 	w.mu.Unlock()
@@ -158,11 +159,12 @@ func (w *worker) write(out *wire.Writer, rows []store.OutboxRow) error {
 	return out.Flush()
 }
 
-// listen reads answers until the stream ends.
+// listen reads answers until the stream ends, at most one for each blob that was
+// written: an honest device has no more to say, and each costs a signature.
 func (w *worker) listen(ctx context.Context, s wire.Stream) error {
 	r := wire.NewReader(s)
 	r.SetWait(longWait)
-	for {
+	for answers := 0; ; {
 		var group []*wirev1.DMAnswer
 		for len(group) == 0 || r.Buffered() > 0 && len(group) < groupSize {
 			a := new(wirev1.DMAnswer)
@@ -174,6 +176,11 @@ func (w *worker) listen(ctx context.Context, s wire.Stream) error {
 					_ = w.settle(ctx, group)
 				}
 				return err
+			}
+			if answers++; answers > w.wrote() {
+				w.c.guard.Misbehaved(w.device, "answer to nothing")
+				_ = s.Reset()
+				return chat.ErrInvalid
 			}
 			group = append(group, a)
 		}
@@ -204,14 +211,8 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 			busy = append(busy, w.status(body.Status, now)...)
 		}
 	}
-	if len(receipts)+len(busy) > 0 {
-		covered, reached := w.covered(receipts)
+	if covered, reached := w.covered(receipts); len(covered)+len(busy) > 0 {
 		err := w.c.db.Write(ctx, func(tx *store.Tx) error {
-			for _, r := range receipts {
-				if err := w.c.applyRest(tx, r, covered); err != nil {
-					return err
-				}
-			}
 			for f, r := range covered {
 				if err := f.land(tx, r); err != nil {
 					return err
@@ -241,7 +242,8 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 const reachStep = 128
 
 // covered is the flights that receipts speak of, and how far these take the
-// sessions whose rows should learn of it.
+// sessions whose rows should learn of it. What else a receipt names was not
+// asked on this stream.
 func (w *worker) covered(receipts []*receipt) (map[*flight]*receipt, map[string]uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -45,6 +45,7 @@ type worker struct {
 	// Guarded by mu.
 	streaming bool
 	flying    map[int64]*flight // outbox row -> written and not answered; at most chat.OutboxWindow
+	written   int               // blobs
 	after     int64             // all rows up to this one fly or are answered
 	window    int               // how many may fly
 	busy      time.Time         // nothing is written before

@@ -36,7 +36,9 @@ type Guard struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	paces  paces
+	paces  paces // of messages, by account and device
+	frames paces // of frames, by device
+	firsts paces // of strangers' first contacts, by device
 	faults faults
 }
 
@@ -47,6 +49,7 @@ type people struct {
 	blocked map[chat.AccountID]bool          // capped at chat.MaxBlocks
 	devices map[chat.DeviceID]chat.AccountID // of blocked accounts; chat.MaxDevices each
 	trusted map[chat.AccountID]bool          // free of cooling; capped at chat.MaxContacts
+	free    map[chat.DeviceID]bool           // devices of trusted accounts; chat.MaxDevices each
 }
 
 // readTimeout ends a start on a disk that does not answer.
@@ -62,7 +65,10 @@ func New(cfg Config) (*Guard, error) {
 	if banned == nil {
 		banned = func(chat.DeviceID) {}
 	}
-	g := &Guard{db: cfg.DB, banned: banned, log: log, paces: newPaces(), faults: newFaults()}
+	g := &Guard{db: cfg.DB, banned: banned, log: log, faults: newFaults()}
+	g.paces = newPaces(chat.DMBurst, chat.DMPace)
+	g.frames = newPaces(chat.DMFrameBurst, chat.DMFramePace)
+	g.firsts = newPaces(chat.FirstBurst, chat.FirstPace)
 	g.people.Store(new(people))
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
@@ -81,6 +87,7 @@ func (g *Guard) Refresh(ctx context.Context) error {
 		blocked: map[chat.AccountID]bool{},
 		devices: map[chat.DeviceID]chat.AccountID{},
 		trusted: map[chat.AccountID]bool{},
+		free:    map[chat.DeviceID]bool{},
 	}
 	if err := g.db.Read(ctx, next.read); err != nil {
 		return fmt.Errorf("reading blocks: %w", err)
@@ -103,22 +110,12 @@ func (p *people) read(tx *store.Tx) error {
 	}
 	for _, a := range blocks {
 		p.blocked[a] = true
-		pin, err := tx.Pin(a)
-		if errors.Is(err, chat.ErrNotFound) {
-			continue // its devices are not known yet
-		}
+		own, err := devicesOf(tx, a)
 		if err != nil {
 			return err
 		}
-		for _, d := range pin.Devices {
-			// A manifest may claim a device of somebody else; the store keeps
-			// one owner of each.
-			owner, err := tx.PinByDevice(d)
-			if err == nil && owner.Account == a {
-				p.devices[d] = a
-			} else if err != nil && !errors.Is(err, chat.ErrNotFound) {
-				return err
-			}
+		for _, d := range own {
+			p.devices[d] = a
 		}
 	}
 	contacts, err := tx.Contacts()
@@ -126,17 +123,46 @@ func (p *people) read(tx *store.Tx) error {
 		return err
 	}
 	for _, c := range contacts {
-		if c.Trusted {
-			p.trusted[c.Account] = true
+		if !c.Trusted {
+			continue
+		}
+		p.trusted[c.Account] = true
+		own, err := devicesOf(tx, c.Account)
+		if err != nil {
+			return err
+		}
+		for _, d := range own {
+			p.free[d] = true
 		}
 	}
 	return nil
 }
 
+// devicesOf is the devices of an account, as far as they are known. A manifest
+// may claim a device of somebody else; the store keeps one owner of each.
+func devicesOf(tx *store.Tx, a chat.AccountID) (own []chat.DeviceID, err error) {
+	pin, err := tx.Pin(a)
+	if errors.Is(err, chat.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range pin.Devices {
+		owner, err := tx.PinByDevice(d)
+		if err == nil && owner.Account == a {
+			own = append(own, d)
+		} else if err != nil && !errors.Is(err, chat.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return own, nil
+}
+
 // Allowed reports whether a device may connect: it belongs to no blocked
 // account and has not kept sending what nobody could accept. It is p2p's Gate.
 func (g *Guard) Allowed(d chat.DeviceID) bool {
-	if _, blocked := g.people.Load().devices[d]; blocked {
+	if g.BlockedDevice(d) {
 		return false
 	}
 	g.mu.Lock()
@@ -146,6 +172,13 @@ func (g *Guard) Allowed(d chat.DeviceID) bool {
 
 // Blocked reports whether we blocked the account.
 func (g *Guard) Blocked(a chat.AccountID) bool { return g.people.Load().blocked[a] }
+
+// BlockedDevice reports whether a device belongs to an account that we blocked,
+// as far as its devices are known.
+func (g *Guard) BlockedDevice(d chat.DeviceID) bool {
+	_, blocked := g.people.Load().devices[d]
+	return blocked
+}
 
 // Blocks is every blocked account, sorted.
 func (g *Guard) Blocks() []chat.AccountID {

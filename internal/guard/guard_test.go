@@ -174,3 +174,47 @@ func TestTrustedContactsAreFree(t *testing.T) {
 		t.Errorf("%d messages were admitted after trust ended", n)
 	}
 }
+
+// A device's frames are counted whoever it is, unless its account is trusted.
+func TestFramesAreCountedByDevice(t *testing.T) {
+	g, db := newGuard(t)
+	now := time.Unix(1e9, 0)
+	count := func(admit func(chat.DeviceID, time.Time) (time.Duration, bool), d chat.DeviceID) (ok int) {
+		for range 1000 {
+			if wait, admitted := admit(d, now); admitted {
+				ok++
+			} else if wait <= 0 {
+				t.Fatalf("refused and told to wait %s", wait)
+			}
+		}
+		return ok
+	}
+	if n := count(g.AdmitFrame, "bot-host"); n != chat.DMFrameBurst {
+		t.Errorf("%d frames of a device were admitted at once", n)
+	}
+	if n := count(g.AdmitFirst, "bot-host"); n != chat.FirstBurst {
+		t.Errorf("%d first contacts of a device were admitted at once", n)
+	}
+	pin(t, db, 1, "bot", "bot-host")
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		return tx.PutContact(store.Contact{Account: "bot", State: store.ContactAdded, Trusted: true})
+	})
+	if err := errors.Join(err, g.Refresh(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(g.AdmitFrame, "bot-host"); n != 1000 {
+		t.Errorf("%d frames of a trusted account's device were admitted", n)
+	}
+	if n := count(g.AdmitFrame, "other-host"); n != chat.DMFrameBurst {
+		t.Errorf("%d frames of another device were admitted", n)
+	}
+	if g.BlockedDevice("bot-host") {
+		t.Error("a trusted device is called blocked")
+	}
+	if err := g.Block(t.Context(), "bot"); err != nil {
+		t.Fatal(err)
+	}
+	if !g.BlockedDevice("bot-host") || g.BlockedDevice("other-host") {
+		t.Error("the block does not know its device, or knows too many")
+	}
+}

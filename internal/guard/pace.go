@@ -24,13 +24,20 @@ type sender struct {
 }
 
 // paces holds the newest maxPaces senders, in the order of their last
-// admitted message.
+// admitted message: a burst of them is free, then one each time every passes.
 type paces struct {
+	burst    time.Duration // every, as often as a burst has messages
+	every    time.Duration
 	bySender map[sender]*list.Element // -> *pace in order
 	order    *list.List               // oldest first
 }
 
-func newPaces() paces { return paces{bySender: map[sender]*list.Element{}, order: list.New()} }
+func newPaces(burst int, every time.Duration) paces {
+	return paces{
+		burst: time.Duration(burst) * every, every: every,
+		bySender: map[sender]*list.Element{}, order: list.New(),
+	}
+}
 
 // AdmitDM takes one private message of a contact's device into account, or
 // says after what time it would be admitted. A burst of chat.DMBurst is free,
@@ -44,21 +51,41 @@ func (g *Guard) AdmitDM(account chat.AccountID, device chat.DeviceID, now time.T
 	return g.paces.admit(sender{account, device}, now)
 }
 
+// AdmitFrame takes one frame of a device into account before anything is spent
+// on it: a signature, a ratchet or a write. It is wider than AdmitDM, which
+// knows the account, so that an honest sender only meets that one. Devices of
+// accounts that we trust are not counted.
+func (g *Guard) AdmitFrame(device chat.DeviceID, now time.Time) (retryAfter time.Duration, ok bool) {
+	if g.people.Load().free[device] {
+		return 0, true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.frames.admit(sender{device: device}, now)
+}
+
+// AdmitFirst takes one blob of a device of no contact into account before a
+// first-contact box is tried for it.
+func (g *Guard) AdmitFirst(device chat.DeviceID, now time.Time) (retryAfter time.Duration, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.firsts.admit(sender{device: device}, now)
+}
+
 func (p *paces) admit(s sender, now time.Time) (time.Duration, bool) {
-	const burst = chat.DMBurst * chat.DMPace
 	e := p.bySender[s]
 	full := now
 	if e != nil {
 		// An allowance owed further than a whole burst means that our clock
 		// was set back: it is owed from now on instead.
-		if full = e.Value.(*pace).full; full.Before(now) || full.Sub(now) > burst {
+		if full = e.Value.(*pace).full; full.Before(now) || full.Sub(now) > p.burst {
 			full = now
 		}
 	}
-	if wait := full.Add(chat.DMPace).Sub(now) - burst; wait > 0 {
+	if wait := full.Add(p.every).Sub(now) - p.burst; wait > 0 {
 		return wait, false
 	}
-	full = full.Add(chat.DMPace)
+	full = full.Add(p.every)
 	if e != nil {
 		e.Value.(*pace).full = full
 		p.order.MoveToBack(e)

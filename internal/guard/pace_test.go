@@ -31,7 +31,7 @@ func (b *bucket) admit(now time.Time) (time.Duration, bool) {
 
 func TestPaceMatchesBucket(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := newPaces()
+		p := newPaces(chat.DMBurst, chat.DMPace)
 		buckets := map[sender]*bucket{}
 		now := time.Unix(1e9, 0)
 		senders := []sender{{"ana", "phone"}, {"ana", "desk"}, {"bo", "phone"}}
@@ -58,7 +58,7 @@ func TestPaceMatchesBucket(t *testing.T) {
 
 // Who waits as long as told is admitted, and not a nanosecond sooner.
 func TestWaitIsExact(t *testing.T) {
-	p := newPaces()
+	p := newPaces(chat.DMBurst, chat.DMPace)
 	now := time.Unix(1e9, 0)
 	s := sender{"ana", "phone"}
 	admitted := 0
@@ -83,7 +83,7 @@ func TestWaitIsExact(t *testing.T) {
 }
 
 func TestClockSetBackForgives(t *testing.T) {
-	p := newPaces()
+	p := newPaces(chat.DMBurst, chat.DMPace)
 	s := sender{"ana", "phone"}
 	now := time.Unix(1e9, 0)
 	for range chat.DMBurst {
@@ -98,7 +98,7 @@ func TestClockSetBackForgives(t *testing.T) {
 }
 
 func TestPacesStayBounded(t *testing.T) {
-	p := newPaces()
+	p := newPaces(chat.DMBurst, chat.DMPace)
 	now := time.Unix(1e9, 0)
 	hot := sender{"hot", "phone"}
 	for range chat.DMBurst {
