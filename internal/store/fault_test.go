@@ -196,9 +196,9 @@ func TestDiskFull(t *testing.T) {
 		if err := try(0); err != nil {
 			t.Fatal(err)
 		}
-		full := true
+		full, tight := true, false
 		db.space.take = func(path string) error {
-			if full {
+			if full || tight && strings.HasSuffix(path, ".slack") {
 				return fault
 			}
 			return takeReserve(path)
@@ -227,9 +227,21 @@ func TestDiskFull(t *testing.T) {
 		if err := try(4); !errors.Is(err, chat.ErrStorageFull) {
 			t.Errorf("asked again at once: %v", err)
 		}
-		db.space.mu.Lock()
-		db.space.probe = time.Now().Add(-probeEvery)
-		db.space.mu.Unlock()
+		ask := func() {
+			db.space.mu.Lock()
+			defer db.space.mu.Unlock()
+			db.space.probe = time.Now().Add(-probeEvery)
+		}
+		tight = true
+		ask()
+		if err := try(4); !errors.Is(err, chat.ErrStorageFull) {
+			t.Errorf("with room for the reserve and nothing else: %v", err)
+		}
+		if _, there := snapshot(t, dir)[reserveFile+".slack"]; there {
+			t.Error("the slack stays taken")
+		}
+		tight = false
+		ask()
 		if err := try(5); err != nil {
 			t.Errorf("with room again: %v", err)
 		}

@@ -48,7 +48,7 @@ func (s *space) check(log *slog.Logger) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.takeLocked(); err != nil {
+	if err := s.takeLocked(s.path); err != nil {
 		s.fullLocked(log, err)
 	}
 }
@@ -62,7 +62,7 @@ func (s *space) gate(log *slog.Logger) error {
 	}
 	if now := time.Now(); now.Sub(s.probe) >= probeEvery {
 		s.probe = now
-		if s.takeLocked() == nil {
+		if s.roomLocked() {
 			s.full = false
 			s.health.Set(Health{})
 			log.Info("disk has room again")
@@ -96,10 +96,25 @@ func (s *space) explain(err error) error {
 	if info, serr := os.Stat(s.path); serr == nil && info.Size() == chat.DiskReserve {
 		return err
 	}
-	if terr := s.takeLocked(); terr != nil && noSpace(terr) {
+	if terr := s.takeLocked(s.path); terr != nil && noSpace(terr) {
 		return fmt.Errorf("%w: %w", chat.ErrStorageFull, err)
 	}
 	return err
+}
+
+// roomLocked takes the reserve again if there is room for a second one
+// besides: without slack the next commit would fill the disk and free the
+// reserve once more.
+func (s *space) roomLocked() bool {
+	if s.off {
+		return true
+	}
+	slack := s.path + ".slack"
+	err := s.takeLocked(slack)
+	if rerr := os.Remove(slack); err == nil {
+		err = rerr
+	}
+	return err == nil && s.takeLocked(s.path) == nil
 }
 
 func (s *space) fullLocked(log *slog.Logger, err error) {
@@ -114,7 +129,8 @@ func (s *space) fullLocked(log *slog.Logger, err error) {
 	}
 }
 
-func (s *space) takeLocked() error {
+// takeLocked writes a file of the reserve's size, or leaves none.
+func (s *space) takeLocked(path string) error {
 	if s.off {
 		return nil
 	}
@@ -122,8 +138,8 @@ func (s *space) takeLocked() error {
 	if take == nil {
 		take = takeReserve
 	}
-	if err := take(s.path); err != nil {
-		_ = os.Remove(s.path) // part of it would be no help
+	if err := take(path); err != nil {
+		_ = os.Remove(path) // part of it would be no help
 		return err
 	}
 	return nil
