@@ -48,13 +48,59 @@ type Keys struct {
 
 // Load reads the keys of a store and makes what is missing: on the first run
 // all of them, later the daily and weekly ones that came due. Loading again
-// gives the same account and device.
+// gives the same account and device. On a full disk what came due waits, and
+// the keys of before serve on.
 func Load(ctx context.Context, db *store.DB, now time.Time) (*Keys, error) {
 	k := new(Keys)
-	if err := db.Write(ctx, func(tx *store.Tx) error { return k.load(tx, now) }); err != nil {
+	err := db.Read(ctx, k.read)
+	whole := err == nil
+	if errors.Is(err, chat.ErrNotFound) || whole && k.due(now) {
+		made := new(Keys)
+		err = db.Write(ctx, func(tx *store.Tx) error { return made.load(tx, now) })
+		switch {
+		case err == nil:
+			k = made
+		case whole && errors.Is(err, chat.ErrStorageFull):
+			err = nil
+		}
+	}
+	if err != nil {
 		return nil, fmt.Errorf("loading identity: %w", err)
 	}
 	return k, nil
+}
+
+// read is load without a change: it fails with chat.ErrNotFound when anything
+// has to be made.
+func (k *Keys) read(tx *store.Tx) error {
+	entropy, err := secret(tx, kindAccount, rowEntropy)
+	if err != nil {
+		return err
+	}
+	seed, err := secret(tx, kindDevice, rowSeed)
+	if err != nil {
+		return err
+	}
+	k.take(entropy, seed)
+	pin, err := tx.Pin(k.accountID)
+	if err != nil {
+		return fmt.Errorf("reading our manifest: %w", err)
+	}
+	if k.manifest, err = openManifest(pin.Manifest); err != nil {
+		return fmt.Errorf("reading our manifest: %w", err)
+	}
+	if k.current, err = readRotating(tx); err != nil {
+		return err
+	}
+	if k.current.dh.secret == nil || k.current.bundle.bytes == nil || k.current.box.secret == nil {
+		return fmt.Errorf("%w: no handshake key, bundle or sealing key", chat.ErrNotFound)
+	}
+	return nil
+}
+
+// due reports whether load would make anything that read found.
+func (k *Keys) due(now time.Time) bool {
+	return k.current.due(now) || k.unlisted(k.manifest) || k.manifest.NotAfter.Before(now.Add(renewManifest))
 }
 
 func (k *Keys) load(tx *store.Tx, now time.Time) error {
@@ -66,12 +112,7 @@ func (k *Keys) load(tx *store.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	k.entropy = entropy
-	accountSeed := seal.AccountSeed(entropy)
-	k.account = ed25519.NewKeyFromSeed(accountSeed[:])
-	k.accountID = AccountIDOf(k.AccountKey())
-	k.device = ed25519.NewKeyFromSeed(seed[:])
-	k.deviceID = DeviceIDOf(k.devicePublic())
+	k.take(entropy, seed)
 	if k.manifest, err = k.loadManifest(tx, now); err != nil {
 		return err
 	}
@@ -83,14 +124,30 @@ func (k *Keys) load(tx *store.Tx, now time.Time) error {
 	return err
 }
 
-// secretOrNew is a stored secret of 32 bytes, made at random if there is none.
+// take derives what never changes.
+func (k *Keys) take(entropy [entropyBytes]byte, seed [32]byte) {
+	k.entropy = entropy
+	accountSeed := seal.AccountSeed(entropy)
+	k.account = ed25519.NewKeyFromSeed(accountSeed[:])
+	k.accountID = AccountIDOf(k.AccountKey())
+	k.device = ed25519.NewKeyFromSeed(seed[:])
+	k.deviceID = DeviceIDOf(k.devicePublic())
+}
+
+// secretOrNew is a stored secret, made at random if there is none.
 func secretOrNew(tx *store.Tx, kind, row string) ([32]byte, error) {
+	b, err := secret(tx, kind, row)
+	if !errors.Is(err, chat.ErrNotFound) {
+		return b, err
+	}
+	_, _ = rand.Read(b[:]) // never fails
+	return b, tx.PutSecret(kind, row, b[:], time.Time{})
+}
+
+// secret is a stored secret of 32 bytes.
+func secret(tx *store.Tx, kind, row string) ([32]byte, error) {
 	b, err := tx.Secret(kind, row)
 	switch {
-	case errors.Is(err, chat.ErrNotFound):
-		var fresh [32]byte
-		_, _ = rand.Read(fresh[:]) // never fails
-		return fresh, tx.PutSecret(kind, row, fresh[:], time.Time{})
 	case err != nil:
 		return [32]byte{}, fmt.Errorf("reading the %s key: %w", kind, err)
 	case len(b) != 32:
@@ -193,10 +250,15 @@ func (k *Keys) loadManifest(tx *store.Tx, now time.Time) (*Manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading our manifest: %w", err)
 	}
-	if !m.Lists(k.deviceID) && !slices.Contains(m.Revoked, k.deviceID) || m.NotAfter.Before(now.Add(renewManifest)) {
+	if k.unlisted(m) || m.NotAfter.Before(now.Add(renewManifest)) {
 		return k.writeManifest(tx, m, 0, now)
 	}
 	return m, nil
+}
+
+// unlisted reports whether a manifest knows nothing of this device yet.
+func (k *Keys) unlisted(m *Manifest) bool {
+	return !m.Lists(k.deviceID) && !slices.Contains(m.Revoked, k.deviceID)
 }
 
 // writeManifest signs the manifest after previous, numbered above seen too,
