@@ -17,11 +17,21 @@ import (
 // put all our messages into next year.
 const clockLead = 2 * time.Second
 
-// Tick is the next stamp for a message of ours, above every one before.
+// wildClock is how far our own clock may have been ahead for its stamps to be
+// kept up with, so that the order of our messages holds over a clock that is
+// set back: a wrong time zone fits, a wrong year does not.
+const wildClock = 24 * time.Hour
+
+// Tick is the next stamp for a message of ours, above every one before, unless
+// those were written while this machine's clock was days ahead.
 func (tx *Tx) Tick(now time.Time) (chat.HLC, error) {
 	old, err := tx.c.number(0, `SELECT value FROM meta WHERE key = 'clock'`)
 	if err != nil {
 		return 0, fmt.Errorf("reading the clock: %w", err)
+	}
+	if chat.HLC(old).Time().Sub(now) > wildClock {
+		// Going on from there would stamp every message into that future.
+		old = 0
 	}
 	next := chat.HLC(old).Next(now)
 	return next, tx.setClock(next)

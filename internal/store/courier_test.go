@@ -198,6 +198,11 @@ func TestClockAndNumbers(t *testing.T) {
 	if h := tick(now); h.Time().After(now.Add(clockLead)) {
 		t.Errorf("a peer moved the clock to %v", h.Time())
 	}
+	tick(now.Add(1000 * time.Hour)) // a wrong month, set right again
+	last = 0
+	if h := tick(now); !h.Time().Equal(now) {
+		t.Errorf("after a wild clock: %v", h.Time())
+	}
 	write(t, db, func(tx *Tx) error {
 		for want := uint64(1); want <= 3; want++ {
 			epoch, n, err := tx.NextNumber(key)
