@@ -3,6 +3,8 @@ package api_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -10,6 +12,7 @@ import (
 
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
+	"parley/internal/api"
 	"parley/internal/store"
 )
 
@@ -291,5 +294,31 @@ func TestLogin(t *testing.T) {
 	}
 	if strings.Contains(n.logs.String(), code) || strings.Contains(n.logs.String(), c.Value) {
 		t.Error("a secret is in the log")
+	}
+}
+
+// TestStartOnFullDisk: the api answers although it cannot keep its own key.
+func TestStartOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	// A folder in the place of the reserve is a disk without room for it.
+	if err := os.MkdirAll(filepath.Join(dir, "reserve", "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	db, err := store.Open(store.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	n := buildNode(t, newWorld(), "Ana", func(cfg *api.Config) { cfg.DB = db })
+	n.run(t)
+	if _, err := n.local.Messages.ListConversations(t.Context(), &apiv1.ListConversationsRequest{}); err != nil {
+		t.Errorf("reading on a full disk: %v", err)
+	}
+	if _, err := n.local.Admin.CreateToken(t.Context(), &apiv1.CreateTokenRequest{Name: "bot", Scopes: []string{"messages:read"}}); !isReason(err, "STORAGE_FULL") {
+		t.Errorf("writing on a full disk: %v", err)
 	}
 }

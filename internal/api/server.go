@@ -105,7 +105,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), storeTime)
 	defer cancel()
-	if err := cfg.DB.Write(ctx, s.load); err != nil {
+	if err := s.load(ctx); err != nil {
 		return nil, fmt.Errorf("loading api secrets: %w", err)
 	}
 	s.rpc = s.services()
@@ -147,22 +147,34 @@ const (
 	secretPage = "paging"
 )
 
-// load reads what the store keeps for us, and makes it on the first run.
-func (s *Server) load(tx *store.Tx) error {
-	key, err := tx.Secret(secretKind, secretPage)
-	if errors.Is(err, chat.ErrNotFound) {
-		key = make([]byte, len(s.paging))
-		_, _ = rand.Read(key)
-		err = tx.PutSecret(secretKind, secretPage, key, time.Time{})
-	}
-	if err != nil {
+// load reads what the store keeps for us, and makes it on the first run. A
+// full disk does not keep us from answering: the key of page tokens then lasts
+// until the next start.
+func (s *Server) load(ctx context.Context) error {
+	missing := false
+	err := s.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		key, err := tx.Secret(secretKind, secretPage)
+		missing = errors.Is(err, chat.ErrNotFound)
+		if err != nil && !missing {
+			return err
+		}
+		if !missing && len(key) != len(s.paging) {
+			return fmt.Errorf("the paging secret has %d bytes", len(key))
+		}
+		copy(s.paging[:], key)
+		return s.tokens.load(tx)
+	})
+	if err != nil || !missing {
 		return err
 	}
-	if len(key) != len(s.paging) {
-		return fmt.Errorf("the paging secret has %d bytes", len(key))
+	_, _ = rand.Read(s.paging[:]) // never fails
+	err = s.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		return tx.PutSecret(secretKind, secretPage, s.paging[:], time.Time{})
+	})
+	if errors.Is(err, chat.ErrStorageFull) {
+		return nil
 	}
-	copy(s.paging[:], key)
-	return s.tokens.load(tx)
+	return err
 }
 
 // Run serves the listeners until ctx ends, then lets calls finish for a
