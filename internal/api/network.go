@@ -14,7 +14,7 @@ type Network interface {
 	// Meet remembers where a device is said to be. A call follows in the
 	// background, if at all.
 	// Addresses are multiaddresses without the /p2p part. It fails with
-	// chat.ErrInvalid when an address is not one.
+	// chat.ErrInvalid when none of them may be dialled.
 	Meet(d chat.DeviceID, addrs []string) error
 	// Drop closes the connections to a device. A block keeps it from coming back.
 	Drop(d chat.DeviceID)

@@ -106,7 +106,8 @@ func (s *Server) meet(ctx context.Context, invite *identity.Invite) error {
 	if invite.Device == "" || len(invite.Addrs) == 0 {
 		return nil
 	}
-	if err := s.cfg.Network.Meet(invite.Device, invite.Addrs); err != nil {
+	// Without an address that may be dialled here, an invite still says who.
+	if err := s.cfg.Network.Meet(invite.Device, invite.Addrs); err != nil && !errors.Is(err, chat.ErrInvalid) {
 		return fmt.Errorf("learning the invite's addresses: %w", err)
 	}
 	return s.cfg.DB.Write(ctx, func(tx *store.Tx) error {

@@ -107,6 +107,10 @@ const (
 	PeerAddrBytes    = 2 << 10
 	UnconnectedAddrs = 5000
 	UnconnectedLife  = 30 * time.Minute
+	// DialsPerIP a minute after DialBurst, at each address that does not answer
+	// (N7). The burst is a direct try and three of hole punching, and room.
+	DialsPerIP = 3
+	DialBurst  = 6
 	// DialTimeout bounds one Open, all addresses and the handshake included.
 	DialTimeout = 15 * time.Second
 	// RejoinMin and RejoinMax are the jittered waits between tries to find

@@ -16,10 +16,6 @@ import (
 	"parley/internal/chat"
 )
 
-// minPort is the lowest port we dial on a stranger's word: below it live
-// other people's services (N7).
-const minPort = 1024
-
 // Addrs is where this host believes it can be reached, best first, without
 // the /p2p part.
 func (h *Host) Addrs() []string { return addrTexts(h.ownAddrs()) }
@@ -128,13 +124,14 @@ func (h *Host) LearnPeerRecord(envelope []byte) (chat.DeviceID, []string, error)
 	if len(rec.Addrs) > chat.MaxDeviceAddrs {
 		return "", nil, fmt.Errorf("%w: peer record with %d addresses", chat.ErrTooLarge, len(rec.Addrs))
 	}
-	addrs := h.worthDialing(rec.Addrs)
-	h.learn(rec.PeerID, addrs, chat.RecordLife)
+	addrs := h.worthDialing(rec.PeerID, rec.Addrs)
+	h.learn(rec.PeerID, addrs, chat.UnconnectedLife)
 	return deviceOf(rec.PeerID), addrTexts(addrs), nil
 }
 
-// AddPeer keeps addresses of a device for dialing, as a person or an invite
-// gave them. It fails with chat.ErrInvalid when none can be read.
+// AddPeer keeps addresses of a device for dialing, as our own person or an
+// invite that the device signed gave them: private networks count too. It
+// fails with chat.ErrInvalid when none of them may be dialled.
 func (h *Host) AddPeer(d chat.DeviceID, addrs []string, ttl time.Duration) error {
 	id, err := peerOf(d)
 	if err != nil {
@@ -144,7 +141,13 @@ func (h *Host) AddPeer(d chat.DeviceID, addrs []string, ttl time.Duration) error
 	if len(parsed) == 0 {
 		return fmt.Errorf("%w: no address can be read", chat.ErrInvalid)
 	}
-	h.learn(id, parsed[:min(len(parsed), chat.PeerAddrs)], ttl)
+	parsed = slices.DeleteFunc(parsed, func(a ma.Multiaddr) bool { return !h.mayDialTold(a) })
+	if len(parsed) == 0 {
+		return fmt.Errorf("%w: none of these addresses may be dialled: names, ports below %d, and addresses of this machine only", chat.ErrInvalid, minPort)
+	}
+	parsed = parsed[:min(len(parsed), chat.PeerAddrs)]
+	h.told.add(id, parsed, time.Now().Add(ttl))
+	h.learn(id, parsed, ttl)
 	return nil
 }
 
@@ -157,57 +160,6 @@ func (h *Host) learn(id peer.ID, addrs []ma.Multiaddr, ttl time.Duration) {
 	if s, ok := h.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(id)
 	}
-}
-
-// worthDialing drops what a stranger's record may not make us dial: loopback
-// (unless we live there), link-local, private networks we are not part of, and
-// low ports (N7). Relayed addresses are judged by the relay's.
-func (h *Host) worthDialing(addrs []ma.Multiaddr) []ma.Multiaddr {
-	var out []ma.Multiaddr
-	size := 0
-	for _, a := range addrs {
-		if len(out) == chat.PeerAddrs || size+len(a.Bytes()) > chat.PeerAddrBytes {
-			break
-		}
-		if h.mayDial(a) {
-			out = append(out, a)
-			size += len(a.Bytes())
-		}
-	}
-	return out
-}
-
-func (h *Host) mayDial(a ma.Multiaddr) bool {
-	if port := portOf(a); port != 0 && port < minPort {
-		return false
-	}
-	switch ip, err := manet.ToIP(a); {
-	case err != nil: // a name: the resolver decides, and the answer is checked there
-		return true
-	case ip.IsUnspecified(), ip.IsMulticast():
-		return false
-	case h.cfg.Loopback, h.cfg.Simulated:
-		return true
-	case ip.IsLoopback(), ip.IsLinkLocalUnicast():
-		return false
-	case manet.IsPrivateAddr(a):
-		return h.sharesNet(a)
-	}
-	return true
-}
-
-// sharesNet reports whether one of our own interfaces is on a's network, by
-// its first 16 bits (48 for IPv6).
-func (h *Host) sharesNet(a ma.Multiaddr) bool {
-	own, err := h.host.Network().InterfaceListenAddresses()
-	if err != nil {
-		return false
-	}
-	want, ok := netOf(a, 16, 48)
-	return ok && slices.ContainsFunc(own, func(o ma.Multiaddr) bool {
-		got, ok := netOf(o, 16, 48)
-		return ok && got == want
-	})
 }
 
 func portOf(a ma.Multiaddr) int {
@@ -255,7 +207,7 @@ func (h *Host) Remember() []Peer {
 		if err != nil || info.Relayed || len(out) == chat.MaxRemembers {
 			continue
 		}
-		addrs := h.host.Peerstore().Addrs(id)
+		addrs := h.worthDialing(id, h.host.Peerstore().Addrs(id))
 		slices.SortStableFunc(addrs, func(a, b ma.Multiaddr) int { return rank(a) - rank(b) })
 		if info.Direction == "out" {
 			addrs = slices.Insert(addrs, 0, ma.StringCast(info.Addr))

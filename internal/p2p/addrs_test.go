@@ -115,7 +115,7 @@ func TestWorthDialing(t *testing.T) {
 		"/ip4/9.9.9.9/udp/4717/quic-v1":              true,
 		"/ip4/9.9.9.9/tcp/4717":                      true,
 		"/ip6/2a00::1/udp/4717/quic-v1/webtransport": true,
-		"/dns4/node.example/tcp/4717":                true,
+		"/dns4/node.example/tcp/4717":                false,
 		"/ip4/9.9.9.9/tcp/25":                        false,
 		"/ip4/9.9.9.9/udp/53/quic-v1":                false,
 		"/ip4/127.0.0.1/tcp/4717":                    false,
@@ -129,7 +129,7 @@ func TestWorthDialing(t *testing.T) {
 		"/ip4/10.99.0.1/tcp/8080":                    false,
 	}
 	for text, want := range tests {
-		got := len(wide.worthDialing([]ma.Multiaddr{ma.StringCast(text)})) == 1
+		got := len(wide.worthDialing("", []ma.Multiaddr{ma.StringCast(text)})) == 1
 		if got != want {
 			t.Errorf("%s: %v, want %v", text, got, want)
 		}
@@ -138,7 +138,7 @@ func TestWorthDialing(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, ma.StringCast(fmt.Sprintf("/ip4/9.9.%d.%d/tcp/4717", i/256, i%256)))
 	}
-	if got := len(wide.worthDialing(many)); got != chat.PeerAddrs {
+	if got := len(wide.worthDialing("", many)); got != chat.PeerAddrs {
 		t.Errorf("%d addresses kept of one peer, want %d", got, chat.PeerAddrs)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
 	"golang.org/x/sync/errgroup"
 
 	"parley/internal/chat"
@@ -74,7 +75,7 @@ func (h *Host) buildDHT() error {
 		dht.ValueGCInterval(recordGC),
 		dht.DisableProviders(), // until rooms need rendezvous
 		dht.OnRequestHook(entrance.check),
-		dht.AddressFilter(h.worthDialing),
+		dht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return h.worthDialing("", addrs) }),
 		dht.RoutingTablePeerDiversityFilter(newDiversity(h.host)),
 	)
 	if err != nil {

@@ -38,6 +38,7 @@ type Host struct {
 	key       crypto.PrivKey
 	host      host.Host
 	gate      *gater
+	dials     *dialPace
 	dht       *dht.IpfsDHT
 	validator validator
 	store     *recordStore
@@ -54,6 +55,7 @@ type Host struct {
 	reachable atomic.Int32
 	nudge     chan struct{} // capacity 1: the join loop should look again
 
+	told told
 	pool pool
 }
 
@@ -84,7 +86,10 @@ func New(cfg Config) (*Host, error) {
 	}
 	h.pool.slots = make(chan struct{}, chat.StreamsInbound)
 
-	h.gate = &gater{gate: cfg.Gate}
+	h.gate, h.dials = &gater{h}, newDialPace()
+	for _, p := range h.past {
+		h.told.add(p.ID, p.Addrs, time.Now().Add(chat.RecordCache))
+	}
 	options, err := h.options()
 	if err != nil {
 		return nil, err

@@ -148,7 +148,7 @@ func (l *lan) heard(ctx context.Context, link lanLink, packet []byte, dialing *e
 			h.host.Network().Connectedness(p.ID) == network.Connected || !l.dials.take(p.ID, time.Now()) {
 			continue
 		}
-		h.learn(p.ID, h.worthDialing(p.Addrs), lanAge)
+		h.learn(p.ID, h.worthDialing(p.ID, p.Addrs), lanAge)
 		dialing.TryGo(func() error { // busy: the next answer comes in minutes
 			ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
 			defer cancel()

@@ -70,6 +70,13 @@ func (p *paces[K]) take(key K, now time.Time) bool {
 	return true
 }
 
+// forget gives a key its whole bucket back.
+func (p *paces[K]) forget(key K) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.full, key)
+}
+
 func (p *paces[K]) makeRoomLocked(now time.Time) {
 	if len(p.full) < p.limit {
 		return

@@ -20,6 +20,7 @@ import (
 	webrtc "github.com/libp2p/go-libp2p/p2p/transport/webrtc"
 	webtransport "github.com/libp2p/go-libp2p/p2p/transport/webtransport"
 	ma "github.com/multiformats/go-multiaddr"
+	madns "github.com/multiformats/go-multiaddr-dns"
 
 	"parley/internal/chat"
 )
@@ -52,6 +53,7 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.ConnectionGater(h.gate),
+		libp2p.MultiaddrResolver(newNames(h.guide, swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver})),
 		libp2p.SwarmOpts(swarm.WithDialTimeout(chat.HandshakeTimeout), swarm.WithDialTimeoutLocal(chat.HandshakeTimeout)),
 	}
 	options = append(options, h.transports()...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,6 +117,7 @@ func (h *Host) connect(ctx context.Context, id peer.ID) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
 	defer cancel()
+	defer h.dials.want(id)()
 	if err := h.host.Connect(network.WithAllowLimitedConn(ctx, "connect"), peer.AddrInfo{ID: id}); err != nil {
 		return h.unreachable(id, err)
 	}
@@ -134,8 +136,10 @@ func (h *Host) unreachable(id peer.ID, err error) error {
 	var mismatch sec.ErrPeerIDMismatch
 	var noProtocol multistream.ErrNotSupported[protocol.ID]
 	switch {
-	case errors.Is(err, swarm.ErrGaterDisallowedConnection):
+	case !h.gate.allowed(id):
 		out.Reason = Blocked
+	case dial != nil && h.paced(dial):
+		out.Reason = NoAnswer // of late, or it would have its allowance back
 	case errors.Is(err, swarm.ErrNoAddresses), errors.Is(err, swarm.ErrNoGoodAddresses), errors.Is(err, network.ErrNoRemoteAddrs):
 		out.Reason = NoAddress
 	case errors.As(err, &noProtocol):
@@ -152,6 +156,14 @@ func (h *Host) unreachable(id peer.ID, err error) error {
 		out.Reason = CutOff
 	}
 	return out
+}
+
+// paced reports whether addresses were left out only because they were dialled
+// in vain too often.
+func (h *Host) paced(dial *swarm.DialError) bool {
+	return errors.Is(dial.Cause, swarm.ErrNoGoodAddresses) && slices.ContainsFunc(dial.DialErrors, func(e swarm.TransportError) bool {
+		return errors.Is(e.Cause, swarm.ErrGaterDisallowedConnection) && h.mayDial(dial.Peer, e.Address)
+	})
 }
 
 // Drop closes every connection to a device, as after a block.
