@@ -175,6 +175,45 @@ func TestStrangersAreHeldToTheRules(t *testing.T) {
 	})
 }
 
+// TestOldTalkDoesNotRaiseTheLimit: who was a contact once has no more room for
+// first words than others, however much we wrote and whatever time they claim.
+func TestOldTalkDoesNotRaiseTheLimit(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		ana.contact(bo)
+		time.Sleep(time.Second)
+		for i := range chat.MaxRequestMessages + 3 {
+			bo.await(bo.say(ana, fmt.Sprint("long ago ", i)).ID, chat.Delivered)
+		}
+		ctx := context.Background()
+		bo.must(bo.db.Write(ctx, func(tx *store.Tx) error { return tx.DeleteContact(ana.account()) }))
+		time.Sleep(time.Hour)
+		for i := range chat.MaxRequestMessages {
+			ana.await(ana.say(bo, fmt.Sprint("hello again ", i)).ID, chat.Delivered)
+		}
+		more := ana.say(bo, "and more")
+		ana.await(more.ID, chat.Refused)
+		if got := ana.message(more.ID).Reason; got != "requests_full" || bo.has(more.ID) {
+			t.Errorf("over the limit: %q, stored %v", got, bo.has(more.ID))
+		}
+		// A text from before all others counts as well.
+		early := &chat.Message{
+			Conversation: chat.PrivateConversation(ana.account()), Author: ana.account(), Device: ana.keys.Device(),
+			Number: 1, Time: 1, Kind: chat.KindText, Text: "backdated", Content: []byte("backdated"), ID: chat.NewMessageID([]byte("backdated")),
+		}
+		bo.must(bo.db.Write(ctx, func(tx *store.Tx) error {
+			if _, err := tx.AddMessage(early); err != nil {
+				return err
+			}
+			n, err := (&group{tx: tx}).requestsOf(&person{account: ana.account()}, chat.MessageID{1})
+			if n != chat.MaxRequestMessages+1 {
+				t.Errorf("%d texts count", n)
+			}
+			return err
+		}))
+	})
+}
+
 func contactsOf(p *party) (n int) {
 	p.must(p.db.Read(context.Background(), func(tx *store.Tx) error {
 		list, err := tx.Contacts()

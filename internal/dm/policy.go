@@ -89,19 +89,18 @@ func (g *group) policy(p *person, op *opening, content *content) (wirev1.Receipt
 }
 
 // requestsOf is how many texts of a stranger are here, other than id: one that
-// comes again is not a new one.
+// comes again is not a new one. All count, wherever their author's clock puts
+// them.
 func (g *group) requestsOf(p *person, id chat.MessageID) (int, error) {
-	msgs, _, _, err := g.tx.Messages(store.Page{
-		Conversation: chat.PrivateConversation(p.account), Limit: chat.MaxRequestMessages + 1,
-	})
-	if err != nil {
-		return 0, notFoundIsNil(err)
+	n, err := g.tx.CountReceived(chat.PrivateConversation(p.account), chat.MaxRequestMessages+1)
+	if err != nil || n == 0 {
+		return n, err
 	}
-	n := 0
-	for _, m := range msgs {
-		if !m.Own && m.ID != id {
-			n++
-		}
+	switch m, err := g.tx.Message(id); {
+	case err != nil:
+		return n, notFoundIsNil(err)
+	case m.Author == p.account:
+		n--
 	}
 	return n, nil
 }

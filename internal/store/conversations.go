@@ -222,6 +222,20 @@ func (tx *Tx) placed(where string, args ...any) ([]placed, error) {
 	return list, err
 }
 
+// CountReceived is how many texts of others a conversation has, counted to most.
+func (tx *Tx) CountReceived(key chat.Conversation, most int) (int, error) {
+	conv, err := tx.conversationID(key)
+	if err != nil || conv == 0 {
+		return 0, err
+	}
+	n, err := tx.c.number(0, `SELECT count(*) FROM (
+		SELECT 1 FROM timeline t JOIN messages m ON m.row = t.msg WHERE t.conv = ? AND m.own = 0 LIMIT ?)`, conv, most)
+	if err != nil {
+		return 0, fmt.Errorf("counting texts: %w", err)
+	}
+	return int(n), nil
+}
+
 // SetDraft keeps what is written but not sent; empty removes it.
 func (tx *Tx) SetDraft(key chat.Conversation, text string) error {
 	if !tx.write {
