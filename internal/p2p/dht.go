@@ -66,7 +66,7 @@ func (h *Host) buildDHT() error {
 	}
 	entrance := newEntrance(h)
 	var err error
-	h.dht, err = dht.New(h.host,
+	h.dht, err = dht.New(kadHost{h.host, h},
 		dht.ProtocolPrefix(kadPrefix),
 		dht.Mode(mode),
 		dht.Validator(h.validator),
