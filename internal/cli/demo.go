@@ -39,6 +39,7 @@ func (a *app) runDemo(cmd *cobra.Command, n int, open bool) (err error) {
 	if err != nil {
 		return err
 	}
+	defer a.sayStopping(cmd.Context())()
 	group, ctx := errgroup.WithContext(cmd.Context())
 	d := &demo{app: a, root: root, group: group}
 	group.Go(func() error {

@@ -90,9 +90,11 @@ func (d *demo) play(ctx context.Context, lines [][]string, open bool) error {
 	}
 	d.app.note("%d nodes run here, yours is one more. Maya and Ravi will write to you; write back and they answer. Ctrl-C ends it and removes everything.", len(d.nodes))
 	d.app.note("Their lines are from Taskmaster-3 and -4 by Byrne et al., Google LLC (CC-BY-4.0).")
-	if err := d.app.showDemoPage(ctx, d.you.cfg, open); err != nil {
+	again := "parley --socket " + shellWord(d.you.cfg.API.Socket)
+	if err := d.app.showPage(ctx, d.you.cfg.API.Socket, again, open); err != nil {
 		return err
 	}
+	d.app.note("The same words before any command speak to your demo node: `%s status`.", again)
 	talk, ctx := errgroup.WithContext(ctx)
 	for i, actor := range actors {
 		says := make(chan struct{}, 1)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,27 +33,29 @@ const letGoTime = 5 * time.Second
 // pollTime is the pause between two questions to a node that is starting.
 const pollTime = 20 * time.Millisecond
 
-// startNode runs a node until the context ends. With open it shows the page;
-// a node that already runs here is shown instead of a second one.
+// startNode runs a node until the context ends. With open it shows the page.
 func (a *app) startNode(cmd *cobra.Command, cfg *config.Config, infra, open bool) error {
 	ctx := cmd.Context()
-	if up, err := a.running(ctx, cfg); err != nil {
-		return err
-	} else if up {
-		return a.showRunning(ctx, cfg, open)
-	}
 	n, err := a.buildNode(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: nodeLog(a, cfg)})
 	if err != nil {
 		return startFailure(cfg, err)
 	}
+	defer a.sayStopping(ctx)()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.Run(ctx) })
 	group.Go(func() error { return a.announce(ctx, cfg, n.Page(), infra, open) })
 	return group.Wait()
 }
 
+// sayStopping answers Ctrl-C at once: the end in order takes seconds. The
+// result takes it back.
+func (a *app) sayStopping(ctx context.Context) (cancel func() bool) {
+	return context.AfterFunc(ctx, func() { a.note("Stopping…") })
+}
+
 // buildNode waits a moment for a node that is just ending to let go.
 func (a *app) buildNode(ctx context.Context, opts node.Options) (*node.Node, error) {
+	node.Harden()
 	patience := time.NewTimer(letGoTime)
 	defer patience.Stop()
 	for {
@@ -75,20 +78,12 @@ func (a *app) buildNode(ctx context.Context, opts node.Options) (*node.Node, err
 
 // newNode builds a node for the demo: demo.go does not import package node.
 func (a *app) newNode(ctx context.Context, cfg *config.Config, infra bool, log *slog.Logger) (func(context.Context) error, error) {
+	node.Harden()
 	n, err := node.New(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: log})
 	if err != nil {
 		return nil, startFailure(cfg, err)
 	}
 	return n.Run, nil
-}
-
-// showRunning opens the page of the node that is already here.
-func (a *app) showRunning(ctx context.Context, cfg *config.Config, open bool) error {
-	if !open {
-		return &failure{code: exitConflict, reason: "ALREADY_RUNNING", what: "Parley already runs here", hint: "look at it with `parley status`, or end it with `parley stop`"}
-	}
-	a.note("Parley already runs here. Opening it.")
-	return a.showPage(ctx, cfg)
 }
 
 // announce waits until the node answers and says where it is.
@@ -106,10 +101,10 @@ func (a *app) announce(ctx context.Context, cfg *config.Config, page string, inf
 	}
 	a.note("Node up: %s", page)
 	if !open {
-		a.note("Open it with `parley`.")
+		a.note("Open it with `%s`.", a.again())
 		return nil
 	}
-	return a.showPage(ctx, cfg)
+	return a.showPage(ctx, cfg.API.Socket, a.again(), true)
 }
 
 // awaitNode asks the socket until it answers.
@@ -132,36 +127,57 @@ func (a *app) awaitNode(ctx context.Context, socket string) error {
 	}
 }
 
-// showPage makes a single-use link and opens it.
-func (a *app) showPage(ctx context.Context, cfg *config.Config) error {
-	c, err := client.Dial(ctx, client.Options{Socket: cfg.API.Socket})
+// showPage makes a single-use link and shows it; again is the command that
+// makes another.
+func (a *app) showPage(ctx context.Context, socket, again string, open bool) error {
+	c, err := client.Dial(ctx, client.Options{Socket: socket})
 	if err != nil {
 		return fmt.Errorf("reaching the node: %w", err)
 	}
 	login, err := c.Admin.CreateLogin(ctx, &apiv1.CreateLoginRequest{})
+	status := &apiv1.GetStatusResponse{}
+	if err == nil { // the folder of the node, which --socket does not tell
+		status, err = c.Node.GetStatus(ctx, &apiv1.GetStatusRequest{})
+	}
 	if err := errors.Join(err, c.Close()); err != nil {
 		return fmt.Errorf("making a link to the page: %w", err)
 	}
-	file, err := redirectFile(cfg.Data.Dir, login.Url)
-	if err != nil {
-		return err
+	intro := "Use this link within a minute"
+	if open && a.outTTY {
+		file, err := redirectFile(status.GetDataFolder(), login.GetUrl())
+		if err != nil {
+			return err
+		}
+		if a.openBrowser(ctx, file) == nil {
+			a.note("Opening your browser…")
+			intro = "If no browser opens, use this link within a minute"
+		}
 	}
-	if a.outTTY && a.openBrowser(ctx, file) == nil {
-		a.note("Opening your browser…")
+	if a.json {
+		return a.print(login)
 	}
-	a.note("If no browser opens, use this link within a minute (`parley` makes a new one):")
-	fmt.Fprintln(a.out, login.Url)
+	a.note("%s (`%s` makes a new one):", intro, again)
+	fmt.Fprintln(a.out, login.GetUrl())
 	return nil
 }
 
-// showDemoPage shows the page of the user's demo node.
-func (a *app) showDemoPage(ctx context.Context, cfg *config.Config, open bool) error {
-	if !open {
-		quiet := *a
-		quiet.outTTY = false
-		return quiet.showPage(ctx, cfg)
+// again is the command line that reaches the same node once more.
+func (a *app) again() string {
+	line := "parley"
+	for _, f := range []struct{ name, value string }{{"--config", a.configFile}, {"--data", a.data}, {"--socket", a.socket}} {
+		if f.value != "" {
+			line += " " + f.name + " " + shellWord(f.value)
+		}
 	}
-	return a.showPage(ctx, cfg)
+	return line
+}
+
+// shellWord quotes a word where a shell would take it apart.
+func shellWord(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return strings.ContainsRune(" \t\n'\"\\$&;|<>()*?[]#~`!{}", r) }) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // redirectFile writes a page that leads to url. The browser is given the

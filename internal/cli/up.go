@@ -11,6 +11,7 @@ import (
 
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
+	"parley/internal/config"
 )
 
 // nodeFlags are shorthands for settings of a node about to start.
@@ -59,7 +60,17 @@ func (a *app) upCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.startNode(cmd, cfg, infra, !infra && !a.node.noOpen)
+			open := !infra && !a.node.noOpen
+			up, err := a.running(cmd.Context(), cfg)
+			switch {
+			case err != nil:
+				return err
+			case up && open:
+				return a.showRunning(cmd.Context(), cfg)
+			case up:
+				return &failure{code: exitConflict, reason: "ALREADY_RUNNING", what: "Parley already runs here", hint: "look at it with `parley status`, or end it with `parley stop`"}
+			}
+			return a.startNode(cmd, cfg, infra, open)
 		},
 	}
 	a.node.add(cmd.Flags())
@@ -74,7 +85,25 @@ func (a *app) openOrStart(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	up, err := a.running(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	if up {
+		return a.showRunning(cmd.Context(), cfg)
+	}
 	return a.startNode(cmd, cfg, false, !a.node.noOpen)
+}
+
+// showRunning opens the page of the node that is already here, or prints the
+// link alone.
+func (a *app) showRunning(ctx context.Context, cfg *config.Config) error {
+	if a.node.noOpen {
+		a.note("Parley already runs here.")
+	} else {
+		a.note("Parley already runs here. Opening it.")
+	}
+	return a.showPage(ctx, cfg.API.Socket, a.again(), !a.node.noOpen)
 }
 
 // stopTime is longer than a node needs to end in order.
