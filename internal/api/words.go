@@ -22,6 +22,7 @@ var waitWords = map[string]string{
 	"no_protocol": "The Parley of %s cannot take messages",
 	"limit":       "This node has reached its connection limit",
 	"blocked":     "You block %s",
+	"no_receipt":  "Waiting for a receipt from %s",
 	"cooling":     "Waiting because of the pace limit",
 	"no_bundle":   "The keys of %s are too old to start a new session",
 	"sender_lead": "Waiting for %s to confirm earlier messages",

@@ -281,8 +281,7 @@ func (c *Courier) markWaits(ctx context.Context, d chat.DeviceID, a chat.Account
 	}
 }
 
-// setWait notes why a message that is still QUEUED waits. Of one that was
-// handed over before, SENT says more.
+// setWait notes why a message that is still QUEUED waits.
 func setWait(tx *store.Tx, id chat.MessageID, reason string) error {
 	m, err := tx.Message(id)
 	if err != nil || m.Delivery != chat.Queued || m.Reason == reason {

@@ -11,8 +11,8 @@
 //     holds it and the advanced session, and retries send the same bytes.
 //   - Receive commits session, message and seen mark together, and the receipt
 //     is signed after that commit. What did not open changed nothing.
-//   - A delivery state follows a proof: written bytes for SENT, a receipt of
-//     the recipient's device for everything above.
+//   - A delivery state follows a proof: a receipt of the recipient's device.
+//     Written bytes prove nothing, so that a live message is never SENT.
 //   - Sessions change inside store.Write only, so one writer orders them all.
 //
 // Goroutines: Run starts one worker for each device with waiting messages, at

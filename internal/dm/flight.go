@@ -72,7 +72,7 @@ func (w *worker) look(now time.Time) (flying int, wake time.Time, full bool) {
 		wake = w.owingLocked().Add(ackTimeout)
 	}
 	for _, f := range w.flying {
-		if at := f.at.Add(sentAfter); !f.sent && at.Before(wake) {
+		if at := f.at.Add(owedAfter); !f.owed && at.Before(wake) {
 			wake = at
 		}
 	}
@@ -82,16 +82,17 @@ func (w *worker) look(now time.Time) (flying int, wake time.Time, full bool) {
 	return len(w.flying), wake, len(w.flying) >= w.window
 }
 
-// markSent writes SENT for what has been under way for a moment.
-func (w *worker) markSent(ctx context.Context) error {
+// markOwed notes of what is under way that only its receipt is waited for.
+// That bytes were written proves nothing: the message stays QUEUED.
+func (w *worker) markOwed(ctx context.Context) error {
 	now := time.Now()
 	var ids []chat.MessageID
 	w.mu.Lock()
 	for _, f := range w.flying {
-		if f.sent || now.Sub(f.at) < sentAfter {
+		if f.owed || now.Sub(f.at) < owedAfter {
 			continue
 		}
-		f.sent = true
+		f.owed = true
 		if !f.row.Control {
 			ids = append(ids, f.row.Message)
 		}
@@ -102,8 +103,7 @@ func (w *worker) markSent(ctx context.Context) error {
 	}
 	return w.c.db.Write(ctx, func(tx *store.Tx) error {
 		for _, id := range ids {
-			_, err := tx.SetDelivery(id, store.DeviceDelivery{Device: w.device, State: chat.Sent, At: now})
-			if err := notFoundIsNil(err); err != nil {
+			if err := setWait(tx, id, waitNoReceipt); err != nil {
 				return err
 			}
 		}

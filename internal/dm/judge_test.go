@@ -284,10 +284,13 @@ func TestBlockIsSilentOnAnOpenStream(t *testing.T) {
 		ana.await(ana.say(bo, "hello").ID, chat.Delivered)
 		bo.must(bo.guard.Block(context.Background(), ana.account()))
 		m := ana.say(bo, "and now?")
-		ana.awaitWithin(m.ID, chat.Sent, time.Second)
+		time.Sleep(2 * owedAfter)
+		if got := ana.message(m.ID); got.Delivery != chat.Queued || got.Reason != waitNoReceipt {
+			t.Errorf("written to a silent stream the message is %s (%s)", got.Delivery, got.Reason)
+		}
 		time.Sleep(time.Hour)
-		if got := ana.message(m.ID); got.Delivery != chat.Sent || bo.has(m.ID) {
-			t.Errorf("the message is %s", got.Delivery)
+		if got := ana.message(m.ID); got.Delivery != chat.Queued || got.Reason != waitUnreachable || bo.has(m.ID) {
+			t.Errorf("after an hour the message is %s (%s)", got.Delivery, got.Reason)
 		}
 	})
 }

@@ -50,8 +50,8 @@ func (w *worker) converse(ctx context.Context, s wire.Stream, rows []store.Outbo
 		if len(rows) > 0 {
 			continue
 		}
-		if err := w.markSent(ctx); err != nil {
-			w.c.log.Debug("SENT not noted", "cause", err)
+		if err := w.markOwed(ctx); err != nil {
+			w.c.log.Debug("cause of waiting not noted", "cause", err)
 		}
 		if w.stopped() {
 			_ = s.Close()

@@ -15,6 +15,7 @@ const (
 	waitNoRecord       = "no_record"
 	waitNoAddress      = "no_address"
 	waitUnreachable    = "unreachable"
+	waitNoReceipt      = "no_receipt"
 	waitCooling        = "cooling"
 	waitNoBundle       = "no_bundle"
 	waitSenderLead     = "sender_lead"

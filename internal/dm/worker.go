@@ -20,10 +20,9 @@ const (
 	// keepOpen is how long an idle stream is kept; the other side ends it
 	// chat.IdleTimeout after its last frame, so ours must be shorter.
 	keepOpen = chat.IdleTimeout - 10*time.Second
-	// sentAfter is how long written bytes must have been under way on a stream
-	// that still stands before the message is called SENT. A receipt mostly
-	// comes first, and saves the commit.
-	sentAfter = 100 * time.Millisecond
+	// owedAfter is when a message that was written to a stream is said to wait
+	// for its receipt. The receipt mostly comes first, and saves the commit.
+	owedAfter = time.Second
 	// busyLeast and busyWindow: after BUSY a short train goes each half
 	// second, since each blob over the pace is carried in vain.
 	busyLeast  = 500 * time.Millisecond
@@ -63,7 +62,7 @@ type flight struct {
 	number uint64
 	hash   [32]byte
 	at     time.Time
-	sent   bool // SENT is written
+	owed   bool // waitNoReceipt is written
 }
 
 // result is what came of a worker's run.
