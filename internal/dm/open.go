@@ -166,6 +166,9 @@ func (g *group) openFirst(f *wirev1.FirstContact) (*opening, error) {
 			op.r = r
 		}
 	}
+	if op.r != nil && op.r.about.account != m.Account {
+		return nil, nil // the session speaks for another account than the manifest
+	}
 	if op.r == nil {
 		if op.r, err = g.respond(f, device, m.Account, dh, ephemeral); err != nil || op.r == nil {
 			return nil, err
@@ -265,13 +268,14 @@ func (g *group) learn(op *opening) error {
 	if op.manifest == nil {
 		return nil
 	}
-	if _, err := g.c.directory.LearnIn(g.tx, op.signed, g.now); err != nil {
+	m, err := g.c.directory.LearnIn(g.tx, op.signed, g.now)
+	if err != nil {
 		var two *identity.EquivocationError
 		if errors.As(err, &two) || errors.Is(err, chat.ErrInvalid) {
 			return nil // it was judged before: only a race gets here
 		}
 		return fmt.Errorf("learning manifest: %w", err)
 	}
-	g.pinned = true
+	g.pinned = append(g.pinned, m)
 	return nil
 }

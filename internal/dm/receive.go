@@ -57,7 +57,7 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 	if from != "" && c.guard.BlockedDevice(from) {
 		return outcomes, nil // silence
 	}
-	pinned := false
+	var pinned []*identity.Manifest
 	err := c.db.Write(ctx, func(tx *store.Tx) error {
 		g := &group{
 			c: c, tx: tx, from: from, now: time.Now(),
@@ -81,8 +81,8 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 	if err != nil {
 		return nil, fmt.Errorf("receiving: %w", err)
 	}
-	if pinned {
-		if err := c.guard.Refresh(ctx); err != nil {
+	for _, m := range pinned {
+		if err := c.guard.Pinned(ctx, m.Account, m.Devices); err != nil {
 			c.log.Debug("blocks not refreshed", "cause", err)
 		}
 	}
@@ -106,7 +106,7 @@ type group struct {
 	boxes    boxes
 	mail     []chat.MessageID // receipts due by mail, with mailTo
 	mailTo   []*ratchet
-	pinned   bool // a manifest was pinned
+	pinned   []*identity.Manifest // at most one for each blob
 }
 
 // receive decides about one blob and writes what follows. An error means that

@@ -52,7 +52,7 @@ type people struct {
 	free    map[chat.DeviceID]bool           // devices of trusted accounts; chat.MaxDevices each
 }
 
-// readTimeout ends a start on a disk that does not answer.
+// readTimeout ends a read of a disk that does not answer.
 const readTimeout = 30 * time.Second
 
 // New builds a Guard that knows what the store knows.
@@ -70,18 +70,18 @@ func New(cfg Config) (*Guard, error) {
 	g.frames = newPaces(chat.DMFrameBurst, chat.DMFramePace)
 	g.firsts = newPaces(chat.FirstBurst, chat.FirstPace)
 	g.people.Store(new(people))
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
-	defer cancel()
-	if err := g.Refresh(ctx); err != nil {
+	if err := g.Refresh(context.Background()); err != nil {
 		return nil, err
 	}
 	return g, nil
 }
 
 // Refresh reads blocks, their devices and trusted contacts anew. Block and
-// Unblock do it themselves; call it when a contact's trust changes and when a
-// manifest was pinned.
+// Unblock do it themselves; call it when a contact's trust changed. It does not
+// end with ctx: what was committed holds, even if the caller hangs up.
 func (g *Guard) Refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
 	next := &people{
 		refresh: g.refresh.Add(1),
 		blocked: map[chat.AccountID]bool{},
@@ -101,6 +101,20 @@ func (g *Guard) Refresh(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// Pinned tells that the account's manifest or a record of these devices was
+// pinned: a device may belong to somebody else now. Only if that is somebody
+// whom we block or trust is anything read; of strangers there may be many.
+func (g *Guard) Pinned(ctx context.Context, a chat.AccountID, devices []chat.DeviceID) error {
+	p := g.people.Load()
+	// A Refresh under way may have read the state of before.
+	concerned := g.refresh.Load() != p.refresh || p.blocked[a] || p.trusted[a] ||
+		slices.ContainsFunc(devices, func(d chat.DeviceID) bool { _, blocked := p.devices[d]; return blocked || p.free[d] })
+	if !concerned {
+		return nil
+	}
+	return g.Refresh(ctx)
 }
 
 func (p *people) read(tx *store.Tx) error {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -82,6 +83,50 @@ func TestBlockRefusesAccountAndDevices(t *testing.T) {
 	}
 	if g.Blocked("ana") || !g.Allowed("ana-phone") || len(g.Blocks()) != 0 || len(g.BlockedDevices("ana")) != 0 {
 		t.Error("the block outlives its end")
+	}
+}
+
+// A caller who hangs up cannot leave a block that is stored but does not hold.
+func TestRefreshOutlivesItsCaller(t *testing.T) {
+	g, db := newGuard(t)
+	if err := db.Write(t.Context(), func(tx *store.Tx) error { return tx.Block("ana", time.Unix(1, 0)) }); err != nil {
+		t.Fatal(err)
+	}
+	gone, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	if err := g.Refresh(gone); err != nil || !g.Blocked("ana") {
+		t.Errorf("Refresh of a caller who hung up: %v, blocked %v", err, g.Blocked("ana"))
+	}
+}
+
+// Of the pins that strangers bring, only those about somebody whom we block or
+// trust are worth a read.
+func TestPinnedReadsWhatConcernsUs(t *testing.T) {
+	g, db := newGuard(t)
+	if err := g.Block(t.Context(), "eve"); err != nil {
+		t.Fatal(err)
+	}
+	pinned := func(seq uint64, a chat.AccountID, devices ...chat.DeviceID) (refreshed bool) {
+		t.Helper()
+		before := g.refresh.Load()
+		pin(t, db, seq, a, devices...)
+		if err := g.Pinned(t.Context(), a, devices); err != nil {
+			t.Fatal(err)
+		}
+		return g.refresh.Load() != before
+	}
+	if pinned(1, "stranger", "stranger-phone") {
+		t.Error("a stranger's pin was worth a read")
+	}
+	if !pinned(1, "eve", "eve-phone") || g.Allowed("eve-phone") {
+		t.Error("a blocked account's new device is let in")
+	}
+	if !pinned(2, "stranger", "stranger-phone", "eve-phone") {
+		t.Error("a blocked device with another account was not looked at")
+	}
+	g.refresh.Add(1) // one is under way
+	if !pinned(3, "stranger", "stranger-phone") {
+		t.Error("a Refresh under way may not have seen the pin")
 	}
 }
 

@@ -47,9 +47,10 @@ type DirectoryConfig struct {
 	// PeerRecord is our own addresses in libp2p's signed form. While it fails
 	// or is empty nothing is published: nobody could call.
 	PeerRecord func() ([]byte, error)
-	// Pinned, if set, is called after a commit that may have changed which
-	// account a device belongs to. It must not call the Directory.
-	Pinned func()
+	// Pinned, if set, is called after a commit that may have changed to which
+	// account these devices belong: to a, or no longer to another one. It must
+	// not call the Directory.
+	Pinned func(a chat.AccountID, devices []chat.DeviceID)
 	Log    *slog.Logger
 }
 
@@ -61,7 +62,7 @@ type Directory struct {
 	keys       *Keys
 	records    Records
 	peerRecord func() ([]byte, error)
-	pinned     func()
+	pinned     func(chat.AccountID, []chat.DeviceID)
 	log        *slog.Logger
 
 	nudge     chan struct{} // capacity 1
@@ -86,7 +87,7 @@ func NewDirectory(cfg DirectoryConfig) *Directory {
 		d.peerRecord = func() ([]byte, error) { return nil, nil }
 	}
 	if d.pinned == nil {
-		d.pinned = func() {}
+		d.pinned = func(chat.AccountID, []chat.DeviceID) {}
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -217,7 +218,7 @@ func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID) (*Manif
 	if kept.Seq > r.Manifest.Seq {
 		d.miss(a, now)
 	}
-	d.pinned()
+	d.pinned(kept.Account, kept.Devices)
 	return kept, nil
 }
 
@@ -330,7 +331,7 @@ func (d *Directory) keep(ctx context.Context, r *DeviceRecord) error {
 	if err != nil {
 		return fmt.Errorf("keeping record of device %s: %w", r.Device.Short(), err)
 	}
-	d.pinned()
+	d.pinned(r.Account, []chat.DeviceID{r.Device})
 	return nil
 }
 

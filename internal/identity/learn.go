@@ -28,7 +28,7 @@ func (d *Directory) Learn(ctx context.Context, signed []byte) (*Manifest, error)
 	if err != nil {
 		return nil, err
 	}
-	d.pinned()
+	d.pinned(m.Account, m.Devices)
 	return m, nil
 }
 

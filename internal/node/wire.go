@@ -71,10 +71,10 @@ func (n *Node) build(ctx context.Context) error {
 // connections. Nobody can misbehave before there is a host.
 func (n *Node) dropBanned(d chat.DeviceID) { n.host.Drop(d) }
 
-// pinned tells the guard that a device may belong to another account now, so
+// pinned tells the guard that devices may belong to another account now, so
 // that a block covers new devices too.
-func (n *Node) pinned() {
-	if err := n.guard.Refresh(n.stopped); err != nil && n.stopped.Err() == nil {
+func (n *Node) pinned(a chat.AccountID, devices []chat.DeviceID) {
+	if err := n.guard.Pinned(n.stopped, a, devices); err != nil && n.stopped.Err() == nil {
 		n.log.Warn("blocks were not read again", "err", err)
 	}
 }

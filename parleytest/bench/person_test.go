@@ -73,7 +73,7 @@ func newPerson(dir string, relaxed bool, adjust func(*p2p.Config)) (p *person, e
 	}
 	p.directory = identity.NewDirectory(identity.DirectoryConfig{
 		DB: p.db, Keys: p.keys, Records: p.host, PeerRecord: p.host.PeerRecord,
-		Pinned: func() { _ = p.guard.Refresh(context.Background()) }, Log: quiet,
+		Pinned: func(a chat.AccountID, devices []chat.DeviceID) { _ = p.guard.Pinned(context.Background(), a, devices) }, Log: quiet,
 	})
 	p.courier, err = dm.New(dm.Config{
 		DB: p.db, Keys: p.keys, Directory: p.directory, Guard: p.guard, Dialer: dialer{p}, Log: quiet,
