@@ -21,7 +21,7 @@ func (s peopleService) ListContacts(ctx context.Context, req *apiv1.ListContacts
 }
 
 // AddContact learns what an invite brings, accepts a request if there is one,
-// and writes the contact. Each step can be repeated without harm.
+// and writes the contact. A repeated call changes nothing that happened since.
 func (s peopleService) AddContact(ctx context.Context, req *apiv1.AddContactRequest) (*apiv1.AddContactResponse, error) {
 	invite, err := s.invite("who", req.Who)
 	if err != nil {
@@ -68,8 +68,10 @@ func (s peopleService) AddContact(ctx context.Context, req *apiv1.AddContactRequ
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Courier.Accept(ctx, chat.AccountID(answer)); err != nil {
-		return nil, fmt.Errorf("accepting contact: %w", err)
+	if req.Trusted {
+		if err := s.cfg.Guard.Refresh(ctx); err != nil {
+			return nil, fmt.Errorf("refreshing trust: %w", err)
+		}
 	}
 	out, err := s.oneContact(ctx, chat.AccountID(answer))
 	return &apiv1.AddContactResponse{Contact: out}, err
@@ -241,6 +243,7 @@ func (s peopleService) Block(ctx context.Context, req *apiv1.BlockRequest) (*api
 	if a == s.cfg.Keys.Account() {
 		return nil, invalid("account", "that is your own account")
 	}
+	// From the commit on nothing depends on whether the caller stays.
 	if err := s.cfg.Guard.Block(ctx, a); err != nil {
 		return nil, err
 	}

@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/api"
+	"parley/internal/chat"
 	"parley/internal/store"
 )
 
@@ -294,6 +296,39 @@ func TestLogin(t *testing.T) {
 	}
 	if strings.Contains(n.logs.String(), code) || strings.Contains(n.logs.String(), c.Value) {
 		t.Error("a secret is in the log")
+	}
+}
+
+// TestTrustHoldsAtOnce: who is added as trusted is never told to slow down.
+func TestTrustHoldsAtOnce(t *testing.T) {
+	n := newNode(t, newWorld(), "Ana")
+	if _, err := n.local.People.AddContact(t.Context(), &apiv1.AddContactRequest{Who: string(stranger), Trusted: true}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 * chat.DMBurst {
+		if _, ok := n.guard.AdmitDM(stranger, "device", time.Unix(1e9, 0)); !ok {
+			t.Fatalf("message %d of a trusted contact was not admitted", i+1)
+		}
+	}
+}
+
+// TestRepeatedAddIsNoSecondAdd: a call that is repeated late does not undo what
+// the owner did since.
+func TestRepeatedAddIsNoSecondAdd(t *testing.T) {
+	n := newNode(t, newWorld(), "Ana")
+	ctx := t.Context()
+	req := &apiv1.AddContactRequest{Who: string(stranger), RequestId: uuid()}
+	if _, err := n.local.People.AddContact(ctx, req); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.local.People.RemoveContact(ctx, &apiv1.RemoveContactRequest{Account: string(stranger)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.local.People.AddContact(ctx, req); !isReason(err, "NOT_FOUND") {
+		t.Errorf("the repeated call: %v", err)
+	}
+	if list, err := n.local.People.ListContacts(ctx, &apiv1.ListContactsRequest{}); err != nil || len(list.Contacts) != 0 {
+		t.Errorf("contacts = %v, %v", list, err)
 	}
 }
 
