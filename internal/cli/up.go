@@ -12,6 +12,7 @@ import (
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/config"
+	"parley/internal/store"
 )
 
 // nodeFlags are shorthands for settings of a node about to start.
@@ -106,23 +107,34 @@ func (a *app) showRunning(ctx context.Context, cfg *config.Config) error {
 	return a.showPage(ctx, cfg.API.Socket, a.again(), !a.node.noOpen)
 }
 
-// stopTime is longer than a node needs to end in order.
-const stopTime = 30 * time.Second
+// stopTime is longer than a node needs to end in order: its stages have three
+// seconds.
+const stopTime = 10 * time.Second
 
 func (a *app) stopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "stop", Short: "Stop the running node in order",
+		Long:    "Stop returns when the node's process has closed its data: a new one may start.",
 		Example: "  parley stop",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			folder := ""
 			err := a.withNode(cmd, func(ctx context.Context, c *client.Client) error {
-				_, err := c.Node.Stop(ctx, &apiv1.StopRequest{})
+				status, err := c.Node.GetStatus(ctx, &apiv1.GetStatusRequest{})
+				if err != nil {
+					return err
+				}
+				folder = status.GetDataFolder()
+				_, err = c.Node.Stop(ctx, &apiv1.StopRequest{})
 				return err
 			})
 			if err != nil {
 				return err
 			}
-			if err := a.awaitStop(cmd.Context()); err != nil {
+			if !a.json {
+				a.note("Stopping…")
+			}
+			if err := a.awaitStop(cmd.Context(), folder); err != nil {
 				return err
 			}
 			if a.json {
@@ -134,8 +146,9 @@ func (a *app) stopCommand() *cobra.Command {
 	}
 }
 
-// awaitStop returns when nobody answers on the socket any more.
-func (a *app) awaitStop(ctx context.Context) error {
+// awaitStop returns when nobody answers on the socket any more and the data
+// folder is free.
+func (a *app) awaitStop(ctx context.Context, folder string) error {
 	cfg, err := a.settings()
 	if err != nil {
 		return err
@@ -145,7 +158,11 @@ func (a *app) awaitStop(ctx context.Context) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if up, err := a.running(ctx, cfg); ctx.Err() == nil && (err != nil || !up) {
+		held, err := a.running(ctx, cfg)
+		if err == nil && !held {
+			held, err = store.InUse(folder)
+		}
+		if ctx.Err() == nil && (err != nil || !held) {
 			return err
 		}
 		select {

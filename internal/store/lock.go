@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -41,4 +42,21 @@ func takeLock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("writing the lock file: %w", err)
 	}
 	return f, nil
+}
+
+// InUse reports whether a process has the store in dir open. It makes nothing.
+func InUse(dir string) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("opening the lock file: %w", err)
+	}
+	err = lockExclusive(f)
+	_ = f.Close() // gives the lock back
+	if errors.Is(err, errLocked) {
+		return true, nil
+	}
+	return false, err
 }
