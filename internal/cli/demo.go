@@ -30,7 +30,8 @@ func (a *app) runDemo(cmd *cobra.Command, n int, open bool) (err error) {
 	if n < minDemoNodes || n > maxDemoNodes {
 		return usage("a demo has between %d and %d nodes, not %d", minDemoNodes, maxDemoNodes, n)
 	}
-	root, err := os.MkdirTemp("", "parley-demo-")
+	sweepDemos(os.TempDir(), a.now())
+	root, err := os.MkdirTemp("", demoPrefix)
 	if err != nil {
 		return fmt.Errorf("making a folder for the demo: %w", err)
 	}
