@@ -30,7 +30,8 @@ tools/bin/staticcheck: tools/go.mod
 
 tools/node_modules/.stamp: tools/package.json tools/package-lock.json
 	@echo "installing the generators' npm packages"
-	cd tools && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error
+	# Not npm ci: it refuses a lock without the binaries of every platform.
+	cd tools && npm install --no-save --no-audit --no-fund --ignore-scripts --loglevel=error
 	@touch $@
 
 $(UI)/node_modules/.stamp: $(UI)/package.json $(UI)/package-lock.json
