@@ -40,6 +40,7 @@ func (g *gater) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 func (g *gater) InterceptSecured(dir network.Direction, p peer.ID, addrs network.ConnMultiaddrs) bool {
 	if dir == network.DirOutbound {
 		g.h.dials.answered(p, addrs.RemoteMultiaddr())
+		g.h.forgetProtocols(p)
 	}
 	return g.allowed(p)
 }

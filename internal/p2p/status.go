@@ -193,17 +193,18 @@ func (h *Host) Ping(ctx context.Context, d chat.DeviceID) (time.Duration, error)
 	if err != nil {
 		return 0, err
 	}
-	if err := h.connect(ctx, id); err != nil {
+	fresh, err := h.connect(ctx, id)
+	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, chat.HandshakeTimeout)
 	defer cancel()
 	answer, ok := <-ping.Ping(network.WithAllowLimitedConn(ctx, "ping"), h.host, id)
 	if !ok {
-		return 0, h.unreachable(id, ctx.Err())
+		return 0, h.unreachable(id, ctx.Err(), fresh)
 	}
 	if answer.Error != nil {
-		return 0, h.unreachable(id, answer.Error)
+		return 0, h.unreachable(id, answer.Error, fresh)
 	}
 	return answer.RTT, nil
 }

@@ -23,6 +23,10 @@ import (
 // what waits to be written.
 const streamMemory = 2*chat.MaxFrame + 64<<10
 
+// freshConn is how long a connection counts as just made: a refusal arrives
+// within a round trip of the handshake, however slow.
+const freshConn = 5 * time.Second
+
 // stream is a libp2p stream as features see it.
 type stream struct {
 	network.Stream
@@ -99,33 +103,55 @@ func (h *Host) Open(ctx context.Context, d chat.DeviceID, protocolID string) (wi
 	if err != nil {
 		return nil, err
 	}
-	if err := h.connect(ctx, id); err != nil {
+	fresh, err := h.connect(ctx, id)
+	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, chat.HandshakeTimeout)
 	defer cancel()
 	s, err := h.host.NewStream(network.WithAllowLimitedConn(ctx, protocolID), id, protocol.ID(protocolID))
 	if err != nil {
-		return nil, h.unreachable(id, err)
+		return nil, h.unreachable(id, err, fresh)
 	}
 	return stream{s, d}, nil
 }
 
-func (h *Host) connect(ctx context.Context, id peer.ID) error {
+// connect dials a device unless it is connected, and says whether the
+// connection is fresh. Who closes right after the handshake has not answered:
+// full nodes do it, and so do those that refuse us, which is nobody's business.
+func (h *Host) connect(ctx context.Context, id peer.ID) (fresh bool, err error) {
 	if h.host.Network().Connectedness(id) == network.Connected {
-		return nil
+		old := func(c network.Conn) bool { return time.Since(c.Stat().Opened) > freshConn }
+		return !slices.ContainsFunc(h.host.Network().ConnsToPeer(id), old), nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
 	defer cancel()
 	defer h.dials.want(id)()
 	if err := h.host.Connect(network.WithAllowLimitedConn(ctx, "connect"), peer.AddrInfo{ID: id}); err != nil {
-		return h.unreachable(id, err)
+		return true, h.unreachable(id, err, true)
 	}
-	return nil
+	open := func(c network.Conn) bool { return !c.IsClosed() }
+	if !slices.ContainsFunc(h.host.Network().ConnsToPeer(id), open) {
+		return true, h.unreachable(id, network.ErrReset, true)
+	}
+	return true, nil
 }
 
-// unreachable finds the one reason that helps a person.
-func (h *Host) unreachable(id peer.ID, err error) error {
+// forgetProtocols makes a device that comes back say anew what it speaks. The
+// library would otherwise count a stream as open before anything was answered,
+// also by a device that is about to close.
+func (h *Host) forgetProtocols(id peer.ID) {
+	if len(h.host.Network().ConnsToPeer(id)) > 0 {
+		return
+	}
+	if err := h.host.Peerstore().SetProtocols(id); err != nil {
+		h.log.Debug("forgetting protocols", "peer", deviceOf(id).Short(), "error", err)
+	}
+}
+
+// unreachable finds the one reason that helps a person. A fresh
+// connection that broke again counts as none.
+func (h *Host) unreachable(id peer.ID, err error, fresh bool) error {
 	out := &UnreachableError{Device: deviceOf(id), Reason: NoAnswer, Err: err}
 	var dial *swarm.DialError
 	if errors.As(err, &dial) {
@@ -152,6 +178,7 @@ func (h *Host) unreachable(id peer.ID, err error) error {
 		out.Reason = NoAnswer
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		out.Reason = TimedOut
+	case fresh: // keeps NoAnswer
 	case h.host.Network().Connectedness(id) == network.Connected, errors.Is(err, network.ErrReset):
 		out.Reason = CutOff
 	}

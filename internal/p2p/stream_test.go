@@ -129,12 +129,12 @@ func testDevice(name string) chat.DeviceID {
 	return h.Device()
 }
 
-// blocks is a Gate that refuses one device.
-type blocks struct{ who atomic.Pointer[chat.DeviceID] }
+// blocks is a Gate that refuses the devices in it.
+type blocks struct{ devices sync.Map }
 
 func (b *blocks) Allowed(d chat.DeviceID) bool {
-	who := b.who.Load()
-	return who == nil || *who != d
+	_, blocked := b.devices.Load(d)
+	return !blocked
 }
 
 // TestGate: a blocked device gets silence, and loses what it has.
@@ -151,14 +151,25 @@ func TestGate(t *testing.T) {
 	}
 
 	device := bo.Device()
-	gate.who.Store(&device)
+	gate.devices.Store(device, true)
 	ana.Drop(device)
 	await(t, ana.Host, "rid of bo", func(s Status) bool { return s.Peers == 0 })
 	await(t, bo.Host, "rid of ana", func(s Status) bool { return s.Peers == 0 })
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-	defer cancel()
-	if got, err := say(ctx, bo.Host, ana.Host, "please"); err == nil {
-		t.Errorf("a blocked device got %q", got)
+	// Whatever bo does and over whichever transport, it hears what it would
+	// hear of a node that is switched off.
+	for i, from := range []*runner{bo, start(t, "bo over TCP", func(c *Config) { c.Transports.NoQUIC = true }), start(t, "bo over all", func(c *Config) { c.Transports = Transports{} })} {
+		gate.devices.Store(from.Device(), true)
+		meet(t, from.Host, ana.Host)
+		for range 3 {
+			_, err := from.Open(t.Context(), ana.Device(), echoProtocol)
+			var u *UnreachableError
+			if !errors.As(err, &u) || u.Reason != NoAnswer {
+				t.Errorf("host %d: a blocked device hears %v, want the reason %s", i, err, NoAnswer)
+			}
+			if _, err := from.Ping(t.Context(), ana.Device()); !errors.As(err, &u) || u.Reason != NoAnswer {
+				t.Errorf("host %d: a ping of a blocked device: %v, want the reason %s", i, err, NoAnswer)
+			}
+		}
 	}
 	if len(ana.Peers()) != 0 {
 		t.Error("a blocked device is connected")
