@@ -29,12 +29,12 @@ func (s adminService) CreateToken(ctx context.Context, req *apiv1.CreateTokenReq
 	if err != nil {
 		return nil, err
 	}
+	if req.ValidHours > uint32(maxTokenLife/time.Hour) {
+		return nil, invalid("valid_hours", "at most %d (one year)", maxTokenLife/time.Hour)
+	}
 	life := defaultTokenLife
 	if req.ValidHours > 0 {
 		life = time.Duration(req.ValidHours) * time.Hour
-	}
-	if life > maxTokenLife {
-		return nil, invalid("valid_hours", "at most %d (one year)", int(maxTokenLife.Hours()))
 	}
 	now := time.Now()
 	secret := tokenPrefix + newSecret()

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -197,8 +198,10 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if _, err := n.local.Admin.CreateToken(ctx, &apiv1.CreateTokenRequest{Name: "bot", Scopes: []string{"messages:read"}, ValidHours: 9000}); !isReason(err, "INVALID") {
-		t.Errorf("too long: %v", err)
+	for _, hours := range []uint32{8761, 9000, 5_124_096, math.MaxUint32} {
+		if _, err := n.local.Admin.CreateToken(ctx, &apiv1.CreateTokenRequest{Name: "bot", Scopes: []string{"messages:read"}, ValidHours: hours}); !isReason(err, "INVALID") {
+			t.Errorf("%d hours: %v", hours, err)
+		}
 	}
 	made, err := n.local.Admin.CreateToken(ctx, &apiv1.CreateTokenRequest{Name: "bot", Scopes: []string{"messages:send:people/" + string(stranger)}})
 	if err != nil {
@@ -254,6 +257,33 @@ func TestTokens(t *testing.T) {
 	}
 	if _, err := n.local.Admin.DeleteToken(ctx, &apiv1.DeleteTokenRequest{Id: made.Id}); !isReason(err, "NOT_FOUND") {
 		t.Errorf("a second end: %v", err)
+	}
+}
+
+// TestTokensLeaveRoomForLogins: apps and browsers have a number each.
+func TestTokensLeaveRoomForLogins(t *testing.T) {
+	n := newNode(t, newWorld(), "Ana")
+	for range chat.MaxTokens {
+		n.token("messages:read")
+	}
+	if _, err := n.local.Admin.CreateToken(t.Context(), &apiv1.CreateTokenRequest{Name: "x", Scopes: []string{"messages:read"}}); !isReason(err, "INVALID") {
+		t.Errorf("a token too many: %v", err)
+	}
+	const logins = 3
+	for i := range logins {
+		created, err := n.local.Admin.CreateLogin(t.Context(), &apiv1.CreateLoginRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, code, _ := strings.Cut(created.Url, "#login=")
+		w := n.post("/login", `{"code":"`+code+`"}`, "http://"+n.address)
+		if w.Code != http.StatusOK {
+			t.Fatalf("login %d: %d", i+1, w.Code)
+		}
+	}
+	list, err := n.local.Admin.ListTokens(t.Context(), &apiv1.ListTokensRequest{})
+	if err != nil || len(list.Tokens) != chat.MaxTokens+logins {
+		t.Errorf("%d tokens and logins are kept, %v", len(list.GetTokens()), err)
 	}
 }
 

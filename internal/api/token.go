@@ -103,6 +103,8 @@ func (c *caller) enter() (leave func(), err error) {
 
 // book is every token and login in memory, so that a call costs no read.
 type book struct {
+	change sync.Mutex // held by addToken, so that two at once cannot pass a cap
+
 	mu   sync.Mutex
 	rows map[[32]byte]*entry // hash -> token; at most chat.MaxTokens + maxPages
 }
@@ -184,9 +186,12 @@ func cmpOr(a, b int) int {
 	return b
 }
 
-// add stores a token, without those that expired and the oldest logins over
-// their number. It fails with chat.ErrInvalid when there are too many tokens.
+// addToken stores a token, without those that expired. Of the browsers logged
+// in, the oldest goes out for a new one; tokens of apps are only ever deleted
+// by their owner, so it fails with chat.ErrInvalid when there are too many.
 func (s *Server) addToken(ctx context.Context, t store.Token) error {
+	s.tokens.change.Lock()
+	defer s.tokens.change.Unlock()
 	page := slices.Contains(t.Scopes, pageScope)
 	drop, same := []store.Token(nil), []store.Token(nil)
 	for _, old := range s.tokens.list() {

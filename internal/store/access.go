@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
-
-	"parley/internal/chat"
 )
 
 // RequestAnswer is what a call with this request id was answered, and the
@@ -44,20 +42,15 @@ func scanToken(s *sqlite3.Stmt) Token {
 	}
 }
 
-// PutToken keeps an app's token, chat.MaxTokens at most.
+// PutToken keeps an app's token. How many there may be is for the api to judge,
+// which also knows their kinds.
 func (tx *Tx) PutToken(t Token) error {
 	if !tx.write {
 		return errReadOnly
 	}
-	n, err := tx.c.number(0, `SELECT count(*) FROM tokens WHERE hash <> ?`, t.Hash[:])
-	if err == nil && n >= chat.MaxTokens {
-		return fmt.Errorf("%w: more than %d tokens", chat.ErrTooLarge, chat.MaxTokens)
-	}
-	if err == nil {
-		err = tx.c.exec(`INSERT INTO tokens (hash, name, scopes, created, expires) VALUES (?1, ?2, ?3, ?4, ?5)
-			ON CONFLICT DO UPDATE SET name = ?2, scopes = ?3, created = ?4, expires = ?5`,
-			t.Hash[:], t.Name, strings.Join(t.Scopes, "\n"), t.Created, t.Expires)
-	}
+	err := tx.c.exec(`INSERT INTO tokens (hash, name, scopes, created, expires) VALUES (?1, ?2, ?3, ?4, ?5)
+		ON CONFLICT DO UPDATE SET name = ?2, scopes = ?3, created = ?4, expires = ?5`,
+		t.Hash[:], t.Name, strings.Join(t.Scopes, "\n"), t.Created, t.Expires)
 	if err != nil {
 		return fmt.Errorf("keeping a token: %w", err)
 	}
