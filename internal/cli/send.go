@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -80,12 +81,27 @@ func (a *app) send(cmd *cobra.Command, f sendFlags, args []string) error {
 				return err
 			}
 		}
+		if want == apiv1.Delivery_DELIVERY_READ {
+			if err := a.warnReceipts(ctx, c); err != nil {
+				return err
+			}
+		}
 		res, err := c.Messages.SendMessage(ctx, req)
 		if err != nil {
-			return err
+			return sendFailure(err)
 		}
 		return a.sent(res, want)
 	})
+}
+
+// warnReceipts says at once what waiting would show at the end: nobody tells a
+// person who does not tell either.
+func (a *app) warnReceipts(ctx context.Context, c *client.Client) error {
+	id, err := c.Identity.GetIdentity(ctx, &apiv1.GetIdentityRequest{})
+	if err == nil && !id.GetReadReceipts() {
+		a.note("read receipts are off here: this can only reach delivered")
+	}
+	return err
 }
 
 // state is what --wait asks for.
@@ -115,22 +131,32 @@ func (a *app) sendText(words []string, code bool) (string, error) {
 			f.hint = "`parley send maya \"hello\"`, or - to type it and end with Ctrl-D"
 			return "", f
 		}
-		raw, err := io.ReadAll(io.LimitReader(a.in, chat.MaxText+2))
+		const most = chat.MaxText + len("\r\n") // the end of the last line is not sent
+		raw, err := io.ReadAll(io.LimitReader(a.in, most+1))
 		if err != nil {
 			return "", fmt.Errorf("reading the text: %w", err)
 		}
+		if len(raw) > most {
+			return "", tooLong("what comes through the pipe is")
+		}
 		text = strings.TrimRight(string(raw), "\r\n")
 	}
-	if code {
-		text = fence(text)
-	}
-	switch {
-	case strings.TrimSpace(text) == "":
+	if strings.TrimSpace(text) == "" {
 		return "", usage("the text is empty")
-	case len(text) > chat.MaxText:
-		return "", &failure{code: exitUsage, reason: "TOO_LARGE", what: fmt.Sprintf("the text is longer than %d bytes", chat.MaxText), hint: reasonHints["TOO_LARGE"]}
+	}
+	if len(text) > chat.MaxText {
+		return "", tooLong("the text is")
+	}
+	if code {
+		if text = fence(text); len(text) > chat.MaxText {
+			return "", tooLong("the text with its code fence is")
+		}
 	}
 	return text, nil
+}
+
+func tooLong(what string) error {
+	return &failure{code: exitUsage, reason: "TOO_LARGE", what: fmt.Sprintf("%s longer than %d bytes", what, chat.MaxText), hint: reasonHints["TOO_LARGE"]}
 }
 
 // fence marks a text as code, with a fence longer than any inside it.

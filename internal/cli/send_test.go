@@ -48,15 +48,47 @@ func TestSendReadsThePipe(t *testing.T) {
 	}
 }
 
+// TestPipeIsNeverCut: a text that is sent is the whole text.
+func TestPipeIsNeverCut(t *testing.T) {
+	b := newBench(t)
+	full := strings.Repeat("x", chat.MaxText)
+	for _, end := range []string{"", "\n", "\r\n"} {
+		b.stdin = full + end
+		b.want(exitOK, other+" queued\n", "send", "maya")
+		if got := b.sent[len(b.sent)-1].GetText(); got != full {
+			t.Errorf("of %q %d bytes were sent", end, len(got))
+		}
+	}
+	n := len(b.sent)
+	for in, want := range map[string]string{
+		full + "x": "the text is longer than 4096 bytes",
+		full[:4000] + strings.Repeat("\n", 200) + "the end": "what comes through the pipe is longer than 4096 bytes",
+	} {
+		b.stdin = in
+		_, stderr, code := b.run("send", "maya")
+		if code != exitUsage || len(b.sent) != n {
+			t.Errorf("ended with %d, sent %d", code, len(b.sent)-n)
+		}
+		says(t, stderr, want)
+	}
+	b.stdin = full
+	_, stderr, code := b.run("send", "maya", "--code")
+	if code != exitUsage {
+		t.Errorf("ended with %d", code)
+	}
+	says(t, stderr, "with its code fence")
+}
+
 func TestSendRefusesBadText(t *testing.T) {
 	b := newBench(t)
 	for want, args := range map[string][]string{
-		"the text is empty":                       {"send", "maya", "  "},
-		"longer than 4096 bytes":                  {"send", "maya", strings.Repeat("x", chat.MaxText+1)},
-		"--wait takes queued":                     {"send", "maya", "x", "--wait=soon"},
-		"--wait takes queued, sent":               {"send", "maya", "x", "--wait=expired"},
-		"at most 5m0s, not 6m0s":                  {"send", "maya", "x", "--wait=sent", "--wait-timeout=6m"},
-		"--wait and --no-wait exclude each other": {"send", "maya", "x", "--wait=sent", "--no-wait"},
+		"this is not text (UTF-8); nothing was sent": {"send", "maya", "\xff\xfe"},
+		"the text is empty":                          {"send", "maya", "  "},
+		"longer than 4096 bytes":                     {"send", "maya", strings.Repeat("x", chat.MaxText+1)},
+		"--wait takes queued":                        {"send", "maya", "x", "--wait=soon"},
+		"--wait takes queued, sent":                  {"send", "maya", "x", "--wait=expired"},
+		"at most 5m0s, not 6m0s":                     {"send", "maya", "x", "--wait=sent", "--wait-timeout=6m"},
+		"--wait and --no-wait exclude each other":    {"send", "maya", "x", "--wait=sent", "--no-wait"},
 	} {
 		_, stderr, code := b.run(args...)
 		if code != exitUsage {
@@ -85,6 +117,8 @@ func TestSendWaits(t *testing.T) {
 	if r := b.sent[0]; r.GetWaitFor() != apiv1.Delivery_DELIVERY_DELIVERED || r.GetWait().AsDuration() != 2*time.Second {
 		t.Errorf("asked %v", r)
 	}
+	_, stderr, _ = b.run("send", "maya", "hi", "--wait=read")
+	says(t, stderr, "read receipts are off here: this can only reach delivered")
 	b.answer.Reached, b.answer.Message.Delivery = true, apiv1.Delivery_DELIVERY_DELIVERED
 	b.want(exitOK, other+" delivered\n", "send", "maya", "hi", "--wait=delivered")
 }
@@ -99,6 +133,8 @@ func TestSendRefused(t *testing.T) {
 	}
 	b.fail = fault(connect.CodeFailedPrecondition, "CONTENT_WARNING", "With default settings readers will not see this", 0)
 	b.want(exitModeration, "", "send", "maya", "buy now")
+	b.fail = fault(connect.CodeResourceExhausted, "STORAGE_FULL", "Disk full.", 0)
+	says(t, b.want(exitOther, "", "send", "maya", "hi"), "this text was not stored and not sent", "make space")
 }
 
 // TestCoolingNoWait: nothing is sent, so a script may try again.
