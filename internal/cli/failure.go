@@ -31,8 +31,52 @@ func notFound(format string, args ...any) *failure {
 	return &failure{code: exitNotFound, reason: "NOT_FOUND", what: fmt.Sprintf(format, args...)}
 }
 
+// whoFailure says in one sentence what is wrong with a link or id.
+func whoFailure(who string, err error) error {
+	e, ok := client.FaultOf(err)
+	if !ok || e.Reason != "INVALID" {
+		return err
+	}
+	cause := lastCause(e.Message)
+	if !strings.Contains(e.Message, "invalid ") {
+		return &failure{code: exitUsage, reason: e.Reason, err: err, what: cause} // they are not who can be added
+	}
+	return &failure{
+		code: exitUsage, reason: e.Reason, err: err,
+		what: fmt.Sprintf("%q is neither a link nor an id: %s", oneLine(who, maxWho), cause),
+		hint: "copy it again, whole: a link begins with parley:c/, an id with 12D3KooW",
+	}
+}
+
+// maxWho shows the beginning of a link and all of an id.
+const maxWho = 60
+
+// lastCause drops the chain of those who passed an error on: "who: invalid
+// account id: it does not spell a key" says its last part.
+func lastCause(text string) string {
+	parts := strings.Split(text, ": ")
+	first := 0
+	for i, p := range parts {
+		if strings.HasPrefix(p, "invalid ") || i == 0 && !strings.Contains(p, " ") {
+			first = i + 1
+		}
+	}
+	if first == len(parts) {
+		first--
+	}
+	return strings.Join(parts[first:], ": ")
+}
+
 func notRunning(socket string) *failure {
 	return &failure{code: exitNotRunning, reason: "NOT_RUNNING", what: "no node is running (nobody answers at " + socket + ")", hint: "start it with `parley up`"}
+}
+
+// sendFailure says what a full disk means for the text in hand.
+func sendFailure(err error) error {
+	if e, ok := client.FaultOf(err); ok && e.Reason == "STORAGE_FULL" {
+		return &failure{code: reasonExits[e.Reason], reason: e.Reason, what: "the disk is full: this text was not stored and not sent", hint: reasonHints[e.Reason], err: err}
+	}
+	return err
 }
 
 // wrong is how an error is said, in words or as JSON.

@@ -132,7 +132,7 @@ func (a *app) sendText(words []string, code bool) (string, error) {
 			return "", f
 		}
 		const most = chat.MaxText + len("\r\n") // the end of the last line is not sent
-		raw, err := io.ReadAll(io.LimitReader(a.in, most+1))
+		raw, err := io.ReadAll(io.LimitReader(a.in, int64(most)+1))
 		if err != nil {
 			return "", fmt.Errorf("reading the text: %w", err)
 		}
@@ -140,6 +140,9 @@ func (a *app) sendText(words []string, code bool) (string, error) {
 			return "", tooLong("what comes through the pipe is")
 		}
 		text = strings.TrimRight(string(raw), "\r\n")
+	}
+	if !utf8.ValidString(text) {
+		return "", usage("this is not text (UTF-8); nothing was sent")
 	}
 	if strings.TrimSpace(text) == "" {
 		return "", usage("the text is empty")
