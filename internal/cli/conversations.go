@@ -120,7 +120,13 @@ func (a *app) searchCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printHits(res, in == "")
+				var t titles
+				if in == "" && !a.json && len(res.GetMessages()) > 0 {
+					if t, err = readTitles(ctx, c); err != nil {
+						return err
+					}
+				}
+				return a.printHits(res, t)
 			})
 		},
 	}
@@ -130,7 +136,7 @@ func (a *app) searchCommand() *cobra.Command {
 	return cmd
 }
 
-func (a *app) printHits(res *apiv1.SearchMessagesResponse, titled bool) error {
+func (a *app) printHits(res *apiv1.SearchMessagesResponse, t titles) error {
 	if a.json {
 		return a.print(res)
 	}
@@ -138,7 +144,7 @@ func (a *app) printHits(res *apiv1.SearchMessagesResponse, titled bool) error {
 		a.note("Nothing found.")
 		return nil
 	}
-	p := printer{a: a, titled: titled}
+	p := printer{a: a, titles: t}
 	for _, m := range res.GetMessages() {
 		p.line(m)
 	}

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
+	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
 )
 
@@ -12,8 +14,9 @@ import (
 type printer struct {
 	a   *app
 	day string
-	// titled also names the conversation, where lines of several mix.
-	titled bool
+	// titles also names the conversation, where lines of several mix; nil says
+	// that there is one only.
+	titles titles
 }
 
 // line writes one message. Every line after the first is indented, so that
@@ -36,8 +39,8 @@ func (p *printer) line(m *apiv1.Message) {
 		state = " "
 	}
 	head := fmt.Sprintf("%s %s %s ", l.paint(dim, shortMessage(m.GetId())), when, state)
-	if p.titled && m.GetOwn() {
-		head += l.paint(dim, "to "+p.a.other(m)+" ")
+	if p.titles != nil && m.GetOwn() {
+		head += l.paint(dim, "to "+p.titles.of(m)+" ")
 	}
 	fmt.Fprintf(p.a.out, "%s%s: %s\n", head, l.paint(bold, author(m)), p.text(m))
 }
@@ -85,7 +88,26 @@ func author(m *apiv1.Message) string {
 	return shortID(m.GetAuthor())
 }
 
-// other is the other side of a conversation where only its key is known.
-func (a *app) other(m *apiv1.Message) string {
+// titles are what conversations are called: name -> title.
+type titles map[string]string
+
+// readTitles asks the node for them.
+func readTitles(ctx context.Context, c *client.Client) (titles, error) {
+	res, err := c.Messages.ListConversations(ctx, &apiv1.ListConversationsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	t := titles{}
+	for _, conv := range res.GetConversations() {
+		t[conv.GetName()] = cleanName(conv.GetTitle())
+	}
+	return t, nil
+}
+
+// of is the conversation of a message, by its id's end where it has no title.
+func (t titles) of(m *apiv1.Message) string {
+	if title := t[m.GetConversation()]; title != "" {
+		return title
+	}
 	return shortID(strings.TrimPrefix(m.GetConversation(), peoplePrefix))
 }

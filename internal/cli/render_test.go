@@ -88,7 +88,7 @@ func TestWatch(t *testing.T) {
 		{Cursor: "3", What: &apiv1.Event_ContactChanged{ContactChanged: b.contacts[2]}},
 		{Cursor: "4"}, // newer than this program
 	}
-	stderr := b.want(exitNotRunning, "bbbb2222 2026-11-23 14:03 * to …MayaMay1 You: see you at nine\nbbbb2222 = Read by Maya\nzed asks for contact: parley contact accept "+zed+"\n", "watch")
+	stderr := b.want(exitNotRunning, "bbbb2222 2026-11-23 14:03 * to Maya You: see you at nine\nbbbb2222 = Read by Maya\nzed asks for contact: parley contact accept "+zed+"\n", "watch")
 	says(t, stderr, "5 people, direct", "Goes out in 12 s")
 	out, stderr, _ := b.run("watch", "--json")
 	if strings.Count(out, "\n") != 4 || !strings.HasPrefix(out, `{"cursor":"1","messageAdded":{`) || strings.Contains(stderr, "people") {

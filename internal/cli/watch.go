@@ -21,10 +21,15 @@ func (a *app) watchCommand() *cobra.Command {
 		Args: between(0, 1, "at most one name or id"), ValidArgsFunction: a.completeNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withNode(cmd, func(ctx context.Context, c *client.Client) error {
-				w := watcher{a: a, out: printer{a: a, titled: len(args) == 0}}
+				w := watcher{a: a, c: c, out: printer{a: a}}
 				req := &apiv1.WatchRequest{Cursor: cursor}
+				var err error
+				if len(args) == 0 && !a.json {
+					if w.out.titles, err = readTitles(ctx, c); err != nil {
+						return err
+					}
+				}
 				if len(args) == 1 {
-					var err error
 					if req.Conversation, _, err = a.conversation(ctx, c, args[0]); err != nil {
 						return err
 					}
@@ -40,6 +45,7 @@ func (a *app) watchCommand() *cobra.Command {
 // watcher is one run of `parley watch`.
 type watcher struct {
 	a     *app
+	c     *client.Client
 	out   printer
 	pulse string
 }
@@ -55,7 +61,7 @@ func (w *watcher) run(ctx context.Context, c *client.Client, req *apiv1.WatchReq
 	for stream.Receive() {
 		res := stream.Msg()
 		for _, e := range res.GetEvents() {
-			if err := w.event(e); err != nil {
+			if err := w.event(ctx, e); err != nil {
 				return err
 			}
 		}
@@ -88,7 +94,7 @@ func (w *watcher) live(res *apiv1.WatchResponse) {
 	}
 }
 
-func (w *watcher) event(e *apiv1.Event) error {
+func (w *watcher) event(ctx context.Context, e *apiv1.Event) error {
 	if w.a.json {
 		return w.a.print(e)
 	}
@@ -99,7 +105,13 @@ func (w *watcher) event(e *apiv1.Event) error {
 	}
 	switch what := e.GetWhat().(type) {
 	case *apiv1.Event_MessageAdded:
-		w.out.line(what.MessageAdded)
+		m := what.MessageAdded
+		if w.out.titles != nil && w.out.titles[m.GetConversation()] == "" {
+			if err := w.retitle(ctx); err != nil { // new since we asked
+				return err
+			}
+		}
+		w.out.line(m)
 	case *apiv1.Event_MessageChanged:
 		m := what.MessageChanged
 		if !m.GetOwn() {
@@ -108,6 +120,9 @@ func (w *watcher) event(e *apiv1.Event) error {
 		}
 		return say("%s %s %s", l.paint(dim, shortMessage(m.GetId())), l.glyph(m.GetDelivery()), stateText(m.GetDelivery(), m.GetDeliveryText()))
 	case *apiv1.Event_ContactChanged:
+		if err := w.retitle(ctx); err != nil {
+			return err
+		}
 		if c := what.ContactChanged; c.GetState() == apiv1.ContactState_CONTACT_STATE_REQUEST {
 			return say("%s asks for contact: parley contact accept %s", contactName(c), c.GetAccount())
 		}
@@ -117,4 +132,12 @@ func (w *watcher) event(e *apiv1.Event) error {
 		return say("unblocked %s", shortID(what.Unblocked))
 	}
 	return nil
+}
+
+// retitle reads the names of conversations again, where they are shown.
+func (w *watcher) retitle(ctx context.Context) (err error) {
+	if w.out.titles != nil {
+		w.out.titles, err = readTitles(ctx, w.c)
+	}
+	return err
 }
