@@ -2,19 +2,21 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
+	"parley/internal/config"
 )
 
 func (a *app) blockCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "block", Short: "People whose words do not reach you",
+		Use: "block [who]", Short: "People whose words do not reach you",
 		Long:    "A block is yours alone, holds at once on all their devices, and is not told to them.",
-		Example: "  parley block add ravi\n  parley block list\n  parley block remove ravi",
-		Args:    a.unknownCommand,
+		Example: "  parley block ravi\n  parley block list\n  parley block remove ravi",
+		Args:    between(0, 1, "one name or id, or a command"), ValidArgsFunction: a.completeNames,
 	}
 	list := &cobra.Command{
 		Use: "list", Short: "List blocked accounts",
@@ -54,7 +56,18 @@ func (a *app) blockCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.RunE = list.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return list.RunE(cmd, args)
+		}
+		err := add.RunE(cmd, args)
+		if f, ok := errors.AsType[*failure](err); ok && f.code == exitNotFound {
+			if near := config.Nearest(args[0], []string{"list", "add", "remove"}); near != "" {
+				f.hint = "did you mean `parley block " + near + "`?"
+			}
+		}
+		return err
+	}
 	cmd.AddCommand(list, add, remove)
 	return cmd
 }

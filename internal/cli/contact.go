@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
 	"parley/client"
 	apiv1 "parley/gen/parley/api/v1"
+	"parley/internal/chat"
 )
 
 func (a *app) contactCommand() *cobra.Command {
@@ -91,11 +93,12 @@ func contactMarks(c *apiv1.Contact) []string {
 }
 
 func (a *app) contactAddCommand() *cobra.Command {
-	trusted := false
+	trusted, noWait, name := false, false, ""
 	cmd := &cobra.Command{
 		Use: "add <link|id> [name]", Short: "Add somebody by their link or id",
+		Long: "A link carries the way to them. A bare id does not: it is looked up for a moment, to\nsay so when nobody is found under it.",
 		Example: `  parley contact add 'parley:c/…' maya
-  parley contact add 12D3KooW… --trusted`,
+  parley contact add 12D3KooW… --name maya --trusted`,
 		Args: between(1, 2, "a link or id, and optionally your name for them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withNode(cmd, func(ctx context.Context, c *client.Client) error {
@@ -103,16 +106,46 @@ func (a *app) contactAddCommand() *cobra.Command {
 				if len(args) == 2 {
 					req.Petname = args[1]
 				}
+				if name != "" {
+					if req.Petname != "" && req.Petname != name {
+						return usage("two names are given: %q and %q", args[1], name)
+					}
+					req.Petname = name
+				}
 				res, err := c.People.AddContact(ctx, req)
 				if err != nil {
+					return whoFailure(req.GetWho(), err)
+				}
+				if err := a.done(res, "Added %s (%s).", contactName(res.GetContact()), shortID(res.GetContact().GetAccount())); err != nil {
 					return err
 				}
-				return a.done(res, "Added %s (%s).", contactName(res.GetContact()), shortID(res.GetContact().GetAccount()))
+				if bare := looksLikeAccount(strings.TrimPrefix(req.GetWho(), idPrefix)); bare && !noWait && !res.GetContact().GetOnline() {
+					a.lookFor(ctx, c, res.GetContact())
+				}
+				return nil
 			})
 		},
 	}
+	cmd.Flags().StringVar(&name, "name", "", "your name for them")
+	cmd.Flags().BoolVar(&noWait, "no-wait", false, "do not look for them now")
 	cmd.Flags().BoolVar(&trusted, "trusted", false, "no cooling between you and them")
 	return cmd
+}
+
+// lookTime is how long somebody added by a bare id is looked for: a letter
+// that is wrong shows now and not when a message has waited for days.
+const lookTime = 5 * time.Second
+
+// lookFor says when nobody is found under an id. It is talk: the contact is
+// added either way.
+func (a *app) lookFor(ctx context.Context, c *client.Client, who *apiv1.Contact) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	found, err := c.Network.FindPeer(ctx, &apiv1.FindPeerRequest{Who: who.GetAccount()})
+	if err == nil && len(found.GetDevices()) > 0 {
+		return
+	}
+	a.note("nobody is found under this id yet: check it letter by letter, or ask for an invite link; the message waits")
 }
 
 func (a *app) contactAcceptCommand() *cobra.Command {
@@ -142,19 +175,55 @@ func (a *app) contactRemoveCommand() *cobra.Command {
 					return err
 				}
 			}
+			waiting, err := waitingFor(ctx, c, p)
+			if err != nil {
+				return err
+			}
 			res, err := c.People.RemoveContact(ctx, &apiv1.RemoveContactRequest{Account: p.account, ValidateOnly: dry})
 			if err != nil {
 				return err
 			}
 			if dry {
-				return a.done(res, "Would forget %s and keep the messages. Nothing was changed.", p.name)
+				return a.done(res, "Would forget %s and keep the messages%s. Nothing was changed.", p.name, waiting)
 			}
-			return a.done(res, "Forgot %s. The messages stay.", p.name)
+			return a.done(res, "Forgot %s. The messages stay%s.", p.name, waiting)
 		}),
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would happen")
 	return cmd
+}
+
+// maxLook bounds the look for waiting messages: they are among the newest.
+const maxLook = 1000
+
+// waitingFor says how many messages to somebody still go out; empty for none.
+func waitingFor(ctx context.Context, c *client.Client, p person) (string, error) {
+	n, token := 0, ""
+	for range maxLook / chat.MaxPageSize {
+		res, err := c.Messages.ListMessages(ctx, &apiv1.ListMessagesRequest{Conversation: peoplePrefix + p.account, PageSize: chat.MaxPageSize, PageToken: token})
+		if e, ok := client.FaultOf(err); ok && e.Reason == "NOT_FOUND" {
+			return "", nil // nothing was ever said
+		}
+		if err != nil {
+			return "", err
+		}
+		for _, m := range res.GetMessages() {
+			if m.GetOwn() && m.GetDelivery() == apiv1.Delivery_DELIVERY_QUEUED {
+				n++
+			}
+		}
+		if token = res.GetNextPageToken(); token == "" {
+			break
+		}
+	}
+	switch n {
+	case 0:
+		return "", nil
+	case 1:
+		return ", and one that waits still goes out", nil
+	}
+	return fmt.Sprintf(", and %d that wait still go out", n), nil
 }
 
 func (a *app) contactRenameCommand() *cobra.Command {

@@ -56,8 +56,9 @@ type fake struct {
 	marked    []string
 	updates   []*apiv1.UpdateContactRequest
 	removed   []string
+	blocked   []string
 	answer    *apiv1.SendMessageResponse
-	fail      error // of GetStatus and SendMessage
+	fail      error // of GetStatus, SendMessage and AddContact
 	status    *apiv1.GetStatusResponse
 	doctor    *apiv1.DoctorResponse
 	explained *apiv1.ExplainMessageResponse
@@ -95,7 +96,15 @@ func (f *fake) RemoveContact(_ context.Context, r *apiv1.RemoveContactRequest) (
 }
 
 func (f *fake) AddContact(_ context.Context, r *apiv1.AddContactRequest) (*apiv1.AddContactResponse, error) {
+	if f.fail != nil {
+		return nil, f.fail
+	}
 	return &apiv1.AddContactResponse{Contact: &apiv1.Contact{Account: r.GetWho(), Petname: r.GetPetname(), State: added}}, nil
+}
+
+func (f *fake) Block(_ context.Context, r *apiv1.BlockRequest) (*apiv1.BlockResponse, error) {
+	f.blocked = append(f.blocked, r.GetAccount())
+	return &apiv1.BlockResponse{}, nil
 }
 
 func (f *fake) ListBlocks(context.Context, *apiv1.ListBlocksRequest) (*apiv1.ListBlocksResponse, error) {
