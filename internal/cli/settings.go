@@ -33,13 +33,16 @@ func (a *app) configCommand() *cobra.Command {
 		},
 	}
 	explain := &cobra.Command{
-		Use: "explain <key>", Short: "Explain one setting",
+		Use: "explain [key]", Short: "Explain one setting, or all",
 		Example: "  parley config explain net.mdns",
-		Args:    between(1, 1, "one setting"), ValidArgsFunction: completeKeys,
+		Args:    between(0, 1, "at most one setting"), ValidArgsFunction: completeKeys,
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := a.settings()
 			if err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				return a.explainSettings(cfg)
 			}
 			s, err := cfg.Setting(args[0])
 			if err != nil {
@@ -82,6 +85,19 @@ func (a *app) printSettings(cfg *config.Config) error {
 		return a.print(res)
 	}
 	a.look.table(a.out, []string{"KEY", "VALUE", "ORIGIN"}, rows)
+	return nil
+}
+
+// explainSettings says what each setting is for.
+func (a *app) explainSettings(cfg *config.Config) error {
+	if a.json {
+		return a.printSettings(cfg)
+	}
+	var rows [][]cell
+	for _, s := range cfg.Settings() {
+		rows = append(rows, []cell{{s.Key, bold}, {text: orDash(s.Value)}, {text: s.Help}})
+	}
+	a.look.table(a.out, []string{"KEY", "VALUE", "MEANING"}, rows)
 	return nil
 }
 
