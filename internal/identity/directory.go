@@ -213,7 +213,7 @@ func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID) (*Manif
 		return putNewer(tx, store.Record{Key: AccountRecordKey(a), Value: r.Bytes, Seq: r.Seq, Expires: r.Expires, Fetched: now})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("keeping device list of %s: %w", a.Short(), err)
+		return nil, fmt.Errorf("keeping device list of %s: %w", a.Short(), d.disputed(ctx, err))
 	}
 	if kept.Seq > r.Manifest.Seq {
 		d.miss(a, now)

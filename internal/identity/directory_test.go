@@ -205,6 +205,16 @@ func TestEquivocationIsHeld(t *testing.T) {
 			}
 			return nil
 		})
+		disputed := func(want bool) {
+			t.Helper()
+			read(t, w.db, func(tx *store.Tx) error {
+				if got, err := w.dir.Disputed(tx, bo.accountID()); got != want || err != nil {
+					t.Errorf("disputed: %v, %v", got, err)
+				}
+				return nil
+			})
+		}
+		disputed(true)
 		lower, err := w.dir.Learn(t.Context(), bo.manifest(func(m *wirev1.Manifest) { m.Seq-- }))
 		if err != nil || lower.Hash != first.Hash {
 			t.Errorf("a lower list: %+v, %v", lower, err)
@@ -214,6 +224,16 @@ func TestEquivocationIsHeld(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
+		disputed(true)
+		if _, err := w.dir.RefreshAccount(t.Context(), bo.accountID()); !errors.As(err, &two) {
+			t.Errorf("refreshed with the second list in the DHT: %v", err)
+		}
+		higher := bo.manifest(func(m *wirev1.Manifest) { m.Seq++ })
+		w.set(AccountRecordKey(bo.accountID()), bo.accountRecord(func(r *wirev1.AccountRecord) { r.Manifest = higher; r.Seq++ }))
+		if m, err := w.dir.RefreshAccount(t.Context(), bo.accountID()); err != nil || !bytes.Equal(m.Bytes, higher) {
+			t.Errorf("refreshed with a higher list in the DHT: %v", err)
+		}
+		disputed(false)
 		if own, err := w.dir.Learn(t.Context(), w.keys.ManifestBytes()); err != nil || own.Hash != w.keys.Manifest().Hash {
 			t.Errorf("our own: %+v, %v", own, err)
 		}

@@ -17,7 +17,8 @@ var noBundle seal.Bundle
 
 // Learn verifies and pins a manifest that came in an invite or a message. It
 // returns the highest one known, which may be another. It fails with
-// chat.ErrInvalid, or an EquivocationError; nothing is changed then.
+// chat.ErrInvalid, or an EquivocationError, which is remembered; nothing else
+// is changed then.
 func (d *Directory) Learn(ctx context.Context, signed []byte) (*Manifest, error) {
 	var m *Manifest
 	err := d.db.Write(ctx, func(tx *store.Tx) error {
@@ -26,7 +27,7 @@ func (d *Directory) Learn(ctx context.Context, signed []byte) (*Manifest, error)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, d.disputed(ctx, err)
 	}
 	d.pinned(m.Account, m.Devices)
 	return m, nil
