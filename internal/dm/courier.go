@@ -116,6 +116,7 @@ func (c *Courier) schedule(ctx context.Context, wg *sync.WaitGroup) (next time.T
 		c.resolves[a] = true
 		wg.Go(func() { c.resolve(ctx, a) })
 	}
+	c.confirmLocked(ctx, wg)
 	c.crowded = false
 	for _, d := range devices {
 		if c.workers[d.Device] != nil {

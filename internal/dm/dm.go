@@ -53,7 +53,8 @@ type Courier struct {
 	// Guarded by mu.
 	crowded  bool                      // somebody waits for a worker's place
 	workers  map[chat.DeviceID]*worker // running; at most maxWorkers
-	resolves map[chat.AccountID]bool   // running; at most maxResolves
+	resolves map[chat.AccountID]bool   // running look-ups; at most maxResolves
+	doubts   map[chat.AccountID]*doubt // lists to confirm and lately confirmed; at most maxDoubts
 	waits    map[chat.DeviceID]*wait   // why a device is not tried now; devices in our outbox only
 	unknown  map[chat.AccountID]*wait  // the same for accounts whose devices are unknown
 }
@@ -77,6 +78,7 @@ func New(cfg Config) (*Courier, error) {
 		again:     make(chan struct{}, 1),
 		workers:   map[chat.DeviceID]*worker{},
 		resolves:  map[chat.AccountID]bool{},
+		doubts:    map[chat.AccountID]*doubt{},
 		waits:     map[chat.DeviceID]*wait{},
 		unknown:   map[chat.AccountID]*wait{},
 	}, nil

@@ -58,12 +58,14 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 		return outcomes, nil // silence
 	}
 	var pinned []*identity.Manifest
+	var doubts map[chat.AccountID][32]byte
 	err := c.db.Write(ctx, func(tx *store.Tx) error {
 		g := &group{
 			c: c, tx: tx, from: from, now: time.Now(),
 			sessions: map[chat.DeviceID][]*ratchet{},
 			changed:  map[*ratchet]bool{},
 			people:   map[chat.AccountID]*person{},
+			doubts:   map[chat.AccountID][32]byte{},
 		}
 		if from != "" { // a block that the guard has not read the devices of yet
 			a, ok := c.directory.AccountOf(tx, from)
@@ -75,7 +77,7 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 				return err
 			}
 		}
-		pinned = g.pinned
+		pinned, doubts = g.pinned, g.doubts
 		return g.finish(outcomes)
 	})
 	if err != nil {
@@ -85,6 +87,9 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 		if err := c.guard.Pinned(ctx, m.Account, m.Devices); err != nil {
 			c.log.Debug("blocks not refreshed", "cause", err)
 		}
+	}
+	for a, named := range doubts {
+		c.doubtList(a, named, time.Now())
 	}
 	return outcomes, nil
 }
@@ -106,7 +111,8 @@ type group struct {
 	boxes    boxes
 	mail     []chat.MessageID // receipts due by mail, with mailTo
 	mailTo   []*ratchet
-	pinned   []*identity.Manifest // at most one for each blob
+	pinned   []*identity.Manifest        // at most one for each blob
+	doubts   map[chat.AccountID][32]byte // author -> a list that they name and we do not know
 }
 
 // receive decides about one blob and writes what follows. An error means that
@@ -186,6 +192,9 @@ func (g *group) judge(o Outcome, op *opening) (Outcome, error) {
 	}
 	if err := g.advance(o, op); err != nil {
 		return o, err
+	}
+	if named := content.wire.ManifestHash; len(named) == sha256.Size && [32]byte(named) != p.list {
+		g.doubts[account] = [32]byte(named)
 	}
 	return o, g.store(p, op, content)
 }
@@ -282,6 +291,7 @@ type person struct {
 	known   bool                   // has a contact row
 	contact store.Contact          // if known
 	listed  map[chat.DeviceID]bool // devices of the highest manifest
+	list    [32]byte               // its hash
 }
 
 // person reads an author once for the group.
@@ -295,36 +305,33 @@ func (g *group) person(op *opening) (*person, error) {
 		}
 		g.people[a] = p
 	}
-	if _, ok := p.listed[op.r.row.Device]; ok {
-		return p, nil
-	}
-	listed, err := g.lists(op)
-	if err != nil {
-		return nil, err
-	}
-	p.listed[op.r.row.Device] = listed
-	return p, nil
+	return p, g.lists(p, op)
 }
 
-// lists reports whether the author's device is in the account's highest
+// lists finds out whether the author's device is in the account's highest
 // manifest that we have verified.
-func (g *group) lists(op *opening) (bool, error) {
+func (g *group) lists(p *person, op *opening) error {
 	device := op.r.row.Device
 	if op.manifest != nil {
-		return op.manifest.Lists(device), nil
+		p.listed[device], p.list = op.manifest.Lists(device), op.manifest.Hash
+		return nil
 	}
-	pin, err := g.tx.Pin(op.r.about.account)
+	if _, known := p.listed[device]; known {
+		return nil
+	}
+	p.listed[device] = false
+	pin, err := g.tx.Pin(p.account)
 	if err != nil {
-		return false, notFoundIsNil(err)
+		return notFoundIsNil(err)
 	}
-	if slices.Contains(pin.Devices, device) {
-		return true, nil
+	p.list, p.listed[device] = pin.Hash, slices.Contains(pin.Devices, device)
+	if p.listed[device] {
+		return nil
 	}
-	m, err := identity.OpenManifest(pin.Manifest, g.now)
-	if err != nil {
-		return false, nil //nolint:nilerr // a manifest that has ended lists nobody
+	if m, err := identity.OpenManifest(pin.Manifest, g.now); err == nil { // one that has ended lists nobody
+		p.listed[device] = m.Lists(device)
 	}
-	return m.Lists(device), nil
+	return nil
 }
 
 func hashOf(blob chat.Sealed) [32]byte { return sha256.Sum256(blob) }

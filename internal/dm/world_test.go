@@ -31,6 +31,7 @@ type world struct {
 
 	mu      sync.Mutex
 	records map[string][]byte
+	asks    map[string]int // key -> look-ups
 	online  map[chat.DeviceID]*party
 	streams []wire.Stream // open ends, for cutting
 	dials   int
@@ -57,16 +58,23 @@ type party struct {
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t: t, dir: t.TempDir(), records: map[string][]byte{}, online: map[chat.DeviceID]*party{}}
+	return &world{t: t, dir: t.TempDir(), records: map[string][]byte{}, asks: map[string]int{}, online: map[chat.DeviceID]*party{}}
 }
 
 func (w *world) Get(_ context.Context, key string) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.asks[key]++
 	if v := w.records[key]; v != nil {
 		return v, nil
 	}
 	return nil, fmt.Errorf("%w: nobody has it", chat.ErrNotFound)
+}
+
+func (w *world) asked(key string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asks[key]
 }
 
 func (w *world) Put(_ context.Context, key string, value []byte) error {
