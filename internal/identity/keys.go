@@ -44,6 +44,7 @@ type Keys struct {
 	manifest *Manifest
 	current  rotating
 	boxes    map[uint64]*seal.BoxSecret // serial -> expanded key; as many as are stored
+	erase    time.Time                  // when to erase old private halves; zero: nothing is due
 }
 
 // Load reads the keys of a store and makes what is missing: on the first run
@@ -67,6 +68,7 @@ func Load(ctx context.Context, db *store.DB, now time.Time) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading identity: %w", err)
 	}
+	k.erase = now.Add(collectTime)
 	return k, nil
 }
 

@@ -78,13 +78,14 @@ type (
 	}
 )
 
-// Rotate makes the keys that came due, renews the manifest and erases private
-// halves whose time is over. It reports whether what we publish has changed.
+// Rotate makes the keys that came due and renews the manifest. It reports
+// whether what we publish has changed. Private halves whose time is over are
+// erased by a call collectTime after that, or after the start.
 func (k *Keys) Rotate(ctx context.Context, db *store.DB, now time.Time) (bool, error) {
 	old, manifest := k.snapshot(), k.Manifest()
 	renew := manifest.NotAfter.Before(now.Add(renewManifest))
 	if !old.due(now) && !renew {
-		return false, nil
+		return false, k.eraseDue(ctx, db, now)
 	}
 	next := old
 	err := db.Write(ctx, func(tx *store.Tx) error {
@@ -97,14 +98,14 @@ func (k *Keys) Rotate(ctx context.Context, db *store.DB, now time.Time) (bool, e
 				return err
 			}
 		}
-		return erase(tx, now)
+		return nil
 	})
 	if err != nil {
 		return false, fmt.Errorf("rotating keys: %w", err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.current, k.manifest = next, manifest
+	k.current, k.manifest, k.erase = next, manifest, now.Add(collectTime)
 	return true, nil
 }
 
@@ -156,7 +157,7 @@ func (k *Keys) newDH(tx *store.Tx, now time.Time) (dhKey, error) {
 	d := dhKey{secret: seal.NewDHSecret(), from: now}
 	d.certificate = signDHIdentity(k.device, d.secret.Public(), now)
 	row := dhRow{Secret: private(d.secret), Certificate: d.certificate, From: now.Unix()}
-	return d, putRow(tx, kindDH, rowCurrent, &row, &row.Format, time.Time{})
+	return d, putRow(tx, kindDH, rowCurrent, &row, &row.Format)
 }
 
 func readDH(tx *store.Tx) (dhKey, error) {
@@ -201,8 +202,7 @@ func (k *Keys) newBundle(tx *store.Tx, r rotating, now time.Time) (ownBundle, er
 		Seq: b.seq, From: b.from.Unix(), Until: b.until.Unix(),
 	}
 	hash := bundleHash(b.bytes)
-	err := putRow(tx, kindPrekey, hex.EncodeToString(hash[:]), &row, &row.Format, now.Add(prekeyTurn+chat.PrekeyLife))
-	return b, err
+	return b, putRow(tx, kindPrekey, hex.EncodeToString(hash[:]), &row, &row.Format)
 }
 
 // readBundle is the newest stored bundle, or none.
@@ -249,7 +249,7 @@ func (k *Keys) PrekeyByBundle(tx *store.Tx, hash [32]byte) (*seal.PrekeySecret, 
 func newBox(tx *store.Tx, last boxKey, now time.Time) (boxKey, error) {
 	x := boxKey{secret: seal.NewBoxSecret(), from: now, serial: last.serial + 1}
 	row := boxRow{Secret: private(x.secret), From: now.Unix(), Serial: x.serial}
-	return x, putRow(tx, kindBox, strconv.FormatUint(x.serial, 10), &row, &row.Format, now.Add(boxTurn+chat.PrekeyLife))
+	return x, putRow(tx, kindBox, strconv.FormatUint(x.serial, 10), &row, &row.Format)
 }
 
 // readBox is the newest stored sealing key, or none.
@@ -307,35 +307,15 @@ func (k *Keys) BoxSecrets(tx *store.Tx) ([]*seal.BoxSecret, error) {
 	return secrets, nil
 }
 
-// erase deletes private halves whose time is over, and the oldest above the
-// caps.
-func erase(tx *store.Tx, now time.Time) error {
-	for kind, most := range map[string]int{kindPrekey: maxBundles, kindBox: maxBoxes} {
-		all, err := tx.Secrets(kind)
-		if err != nil {
-			return fmt.Errorf("erasing old keys: %w", err)
-		}
-		// The soonest to end is the oldest.
-		slices.SortFunc(all, func(a, b store.Secret) int { return a.Expires.Compare(b.Expires) })
-		for i, s := range all {
-			if len(all)-i <= most && s.Expires.After(now) {
-				break
-			}
-			if err := tx.DeleteSecret(kind, s.Key); err != nil {
-				return fmt.Errorf("erasing old keys: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-func putRow[T any](tx *store.Tx, kind, key string, row *T, format *int, expires time.Time) error {
+// putRow keeps a row until erase: the store, which would look at the clock
+// alone, is told no end.
+func putRow[T any](tx *store.Tx, kind, key string, row *T, format *int) error {
 	*format = secretFormat
 	b, err := json.Marshal(row)
 	if err != nil {
 		return fmt.Errorf("encoding %s key: %w", kind, err)
 	}
-	if err := tx.PutSecret(kind, key, b, expires); err != nil {
+	if err := tx.PutSecret(kind, key, b, time.Time{}); err != nil {
 		return fmt.Errorf("storing %s key: %w", kind, err)
 	}
 	return nil
