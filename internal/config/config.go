@@ -33,6 +33,7 @@ type Net struct {
 	MDNS         bool       `koanf:"mdns"`
 	Relay        bool       `koanf:"relay"`
 	Loopback     bool       `koanf:"loopback"`
+	Strict       bool       `koanf:"strict"`
 	Transports   Transports `koanf:"transports"`
 }
 

@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 	if want := filepath.Join(dir, ".config/parley/config.toml"); c.File != want {
 		t.Errorf("settings file %s, want %s", c.File, want)
 	}
-	if c.API.Address != "127.0.0.1:4717" || !c.PageOn() || !c.Net.MDNS || c.Net.Loopback || !c.Net.Transports.WebRTC || c.Log.Level != "info" {
+	if c.API.Address != "127.0.0.1:4717" || !c.PageOn() || !c.Net.MDNS || c.Net.Loopback || !c.Net.Transports.WebRTC || c.Log.Level != "warn" {
 		t.Errorf("unexpected defaults: %+v", c)
 	}
 	if c.Net.Listen != nil {
@@ -195,7 +195,7 @@ func TestBare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Log.Level != "info" || !c.Net.MDNS || c.Log.Format != "json" {
+	if c.Log.Level != "warn" || !c.Net.MDNS || c.Log.Format != "json" {
 		t.Errorf("got %+v", c)
 	}
 }
@@ -315,5 +315,17 @@ func TestSwitchesAndLists(t *testing.T) {
 	}
 	if _, err := readList([]any{"a", int64(1)}); err == nil {
 		t.Error("a number in a list must be refused")
+	}
+}
+
+func TestStrictNeedsTLS(t *testing.T) {
+	home(t)
+	flags := map[string]string{"net.strict": "on", "net.transports.quic": "off"}
+	if _, err := Load(Options{Flags: flags}); err != nil {
+		t.Errorf("strict over TCP: %v", err)
+	}
+	flags["net.transports.tcp"] = "off"
+	if _, err := Load(Options{Flags: flags}); err == nil || !strings.Contains(err.Error(), "net.strict") {
+		t.Errorf("strict without QUIC and TCP: %v, want a fault of net.strict", err)
 	}
 }

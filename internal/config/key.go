@@ -35,13 +35,14 @@ var keys = []key{
 	{name: "net.bootstrap", kind: kindList, value: []string{}, help: "Multiaddresses of nodes to ask first, each ending in /p2p/<device>."},
 	{name: "net.use_bootstrap", kind: kindSwitch, value: true, help: "Ask the built-in bootstrap nodes too. There are none yet."},
 	{name: "net.mdns", kind: kindSwitch, value: true, help: "Find other nodes on the local network."},
-	{name: "net.relay", kind: kindSwitch, value: true, help: "Use relays when no direct connection is possible."},
+	{name: "net.relay", kind: kindSwitch, value: true, help: "Use relays and hole punching when no direct connection is possible, and relay for others where this node is public."},
 	{name: "net.loopback", kind: kindSwitch, value: false, help: "Stay on this machine: listen and dial loopback addresses only."},
+	{name: "net.strict", kind: kindSwitch, value: false, help: "Refuse connections without a post-quantum key exchange: Noise, WebTransport and WebRTC-direct."},
 	{name: "net.transports.quic", kind: kindSwitch, value: true, help: "Connect over QUIC."},
 	{name: "net.transports.tcp", kind: kindSwitch, value: true, help: "Connect over TCP with TLS."},
 	{name: "net.transports.webtransport", kind: kindSwitch, value: true, help: "Connect over WebTransport."},
 	{name: "net.transports.webrtc", kind: kindSwitch, value: true, help: "Connect over WebRTC-direct."},
-	{name: "log.level", kind: kindChoice, choices: []string{"debug", "info", "warn", "error"}, value: "info", help: "How much the node says about itself."},
+	{name: "log.level", kind: kindChoice, choices: []string{"debug", "info", "warn", "error"}, value: "warn", help: "How much the node says about itself; info tells of every start and of the network."},
 	{name: "log.format", kind: kindChoice, choices: []string{"text", "json"}, value: "text", help: "Form of the log lines."},
 }
 

@@ -26,7 +26,8 @@ type Options struct {
 
 // Origins of a value, besides file paths and environment variables.
 const (
-	originDefault = "default"
+	OriginDefault = "default"
+	originDefault = OriginDefault
 	originFlag    = "flag"
 )
 

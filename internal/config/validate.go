@@ -33,6 +33,8 @@ func (c *Config) Validate() error {
 	}
 	if t := c.Net.Transports; !t.QUIC && !t.TCP && !t.WebTransport && !t.WebRTC {
 		add("net.transports.tcp", "leave at least one transport on", "every transport is off")
+	} else if c.Net.Strict && !t.QUIC && !t.TCP {
+		add("net.strict", "leave net.transports.quic or net.transports.tcp on", "the transports that are on have no post-quantum key exchange")
 	}
 	return errors.Join(faults...)
 }

@@ -25,6 +25,12 @@ type Options struct {
 	Infra   bool // serve the network only
 	Version string
 	Log     *slog.Logger
+	// Port to listen on, for TCP and UDP alike; 0, or one that is taken: the
+	// port of the last start.
+	Port int
+	// SparePorts are how many ports after that of api.address may take its
+	// place; none: a taken one is a PortError.
+	SparePorts int
 
 	// Local, if set, is served with full rights instead of the socket and the
 	// TCP address of Config: simulated networks have an in-memory one.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"syscall"
 
+	"parley/internal/api"
 	"parley/internal/chat"
 	"parley/internal/store"
 )
@@ -18,12 +20,20 @@ const portSetting = "net_port"
 // portTries bounds the search for a port that is free for TCP and UDP alike.
 const portTries = 16
 
-// ownPort is the port of the last start, or another one when it is taken.
+// ownPort is the port that Options names, else that of the last start, else
+// another one, whichever is free first.
 // With addresses in the settings, or on simulated links, there is none to
 // choose.
 func (n *Node) ownPort(ctx context.Context) (int, error) {
 	if len(n.opts.Config.Net.Listen) > 0 || n.opts.Adjust != nil {
 		return 0, nil
+	}
+	host := "" // every interface
+	if n.opts.Config.Net.Loopback {
+		host = "127.0.0.1"
+	}
+	if n.opts.Port != 0 && portFree(ctx, host, n.opts.Port) {
+		return n.opts.Port, nil
 	}
 	var kept string
 	err := n.db.Read(ctx, func(tx *store.Tx) (err error) {
@@ -32,10 +42,6 @@ func (n *Node) ownPort(ctx context.Context) (int, error) {
 	})
 	if err != nil {
 		return 0, fmt.Errorf("reading the port: %w", err)
-	}
-	host := "" // every interface
-	if n.opts.Config.Net.Loopback {
-		host = "127.0.0.1"
 	}
 	if port, err := strconv.Atoi(kept); err == nil && portFree(ctx, host, port) {
 		return port, nil
@@ -80,4 +86,28 @@ func freePort(ctx context.Context, host string) (int, error) {
 		}
 	}
 	return 0, errors.New("no port is free for both TCP and UDP")
+}
+
+// listenNear opens addr, or the first free one of the spare ports after it.
+func listenNear(addr string, spare int) ([]net.Listener, error) {
+	first, err := api.ListenTCP(addr)
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return first, err
+	}
+	taken := &PortError{Address: addr, Err: err}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, taken
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, taken
+	}
+	for i := 1; i <= spare; i++ {
+		l, err := api.ListenTCP(net.JoinHostPort(host, strconv.Itoa(n+i)))
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			return l, err
+		}
+	}
+	return nil, taken
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
 	"time"
 
 	"parley/internal/api"
@@ -94,8 +93,11 @@ func (n *Node) buildHost(ctx context.Context) error {
 		Infra:       n.opts.Infra,
 		Loopback:    cfg.Net.Loopback,
 		MDNS:        cfg.Net.MDNS && !cfg.Net.Loopback,
+		NoRelay:     !cfg.Net.Relay,
 		Gate:        n.guard,
 		Log:         n.log,
+
+		StrictTransport: cfg.Net.Strict,
 		Transports: p2p.Transports{
 			NoTCP: !cfg.Net.Transports.TCP, NoQUIC: !cfg.Net.Transports.QUIC,
 			NoWebTransport: !cfg.Net.Transports.WebTransport, NoWebRTC: !cfg.Net.Transports.WebRTC,
@@ -170,10 +172,7 @@ func (n *Node) listen(out *api.Config) (err error) {
 	if cfg.API.Address == "" {
 		return nil
 	}
-	out.TCP, err = api.ListenTCP(cfg.API.Address)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		err = &PortError{Address: cfg.API.Address, Err: err}
-	}
+	out.TCP, err = listenNear(cfg.API.Address, n.opts.SparePorts)
 	if err != nil {
 		return errors.Join(err, out.Socket.Close())
 	}

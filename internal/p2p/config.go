@@ -65,6 +65,8 @@ type Config struct {
 	Loopback bool
 	// NoPortMap keeps from asking the router for an open port (UPnP, NAT-PMP).
 	NoPortMap bool
+	// NoRelay neither uses relays and hole punching nor relays for others.
+	NoRelay bool
 	// MDNS finds peers on the local network.
 	MDNS bool
 	// StrictTransport refuses Noise, and with it WebTransport and
@@ -78,7 +80,8 @@ type Config struct {
 	Client bool
 	// Simulated is for hosts on simulated links in a synctest bubble: QUIC on
 	// the addresses of Listen and no identify address discovery, which stalls
-	// a bubble. Options then carries the links.
+	// a bubble. Options then carries the links. Who listens nowhere counts as
+	// private, everybody else as public.
 	Simulated bool
 	Options   []libp2p.Option
 }

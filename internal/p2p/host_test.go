@@ -127,7 +127,12 @@ func run(t *testing.T, h *Host) *runner {
 // await watches Status until it is as wanted.
 func await(t *testing.T, h *Host, what string, ok func(Status) bool) Status {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	return awaitFor(t, h, 20*time.Second, what, ok)
+}
+
+func awaitFor(t *testing.T, h *Host, limit time.Duration, what string, ok func(Status) bool) Status {
+	t.Helper()
+	timeout := time.After(limit)
 	for {
 		s, changed := h.Status().Watch()
 		if ok(s) {

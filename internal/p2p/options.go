@@ -92,11 +92,38 @@ func (h *Host) transports() []libp2p.Option {
 // they are from AutoNAT, hold a place at public nodes that relay, and punch
 // through. A node on loopback or simulated links is reachable as it is.
 func (h *Host) reach() []libp2p.Option {
-	if h.cfg.Simulated {
-		return []libp2p.Option{libp2p.DisableRelay(), libp2p.DisableIdentifyAddressDiscovery(), libp2p.ForceReachabilityPublic()}
-	}
 	if h.cfg.Loopback {
 		return []libp2p.Option{libp2p.DisableRelay(), libp2p.ForceReachabilityPublic()}
+	}
+	if h.cfg.Simulated {
+		options := append(h.relay(), libp2p.DisableIdentifyAddressDiscovery())
+		if h.hidden() {
+			return append(options, libp2p.ForceReachabilityPrivate())
+		}
+		return append(options, libp2p.ForceReachabilityPublic())
+	}
+	options := append(h.relay(),
+		libp2p.EnableAutoNATv2(),
+		libp2p.EnableNATService(),
+		libp2p.AutoNATServiceRateLimit(30*chat.AutoNATPerPeer, chat.AutoNATPerPeer, autoNATInterval),
+	)
+	if !h.cfg.NoPortMap {
+		options = append(options, libp2p.NATPortMap())
+	}
+	if h.cfg.Infra {
+		options = append(options, libp2p.ForceReachabilityPublic())
+	}
+	return options
+}
+
+// hidden reports whether nobody can dial us by our own choice.
+func (h *Host) hidden() bool { return h.cfg.Listen != nil && len(h.cfg.Listen) == 0 }
+
+// relay is the way through others: as their client, with hole punching to get
+// off them again, and as a relay, which the library is only while public.
+func (h *Host) relay() []libp2p.Option {
+	if h.cfg.NoRelay {
+		return []libp2p.Option{libp2p.DisableRelay()}
 	}
 	resources := relay.DefaultResources()
 	resources.MaxReservations = chat.RelayReservations
@@ -105,16 +132,10 @@ func (h *Host) reach() []libp2p.Option {
 	options := []libp2p.Option{
 		libp2p.EnableRelay(),
 		libp2p.EnableHolePunching(),
-		libp2p.EnableAutoNATv2(),
-		libp2p.EnableNATService(),
-		libp2p.AutoNATServiceRateLimit(30*chat.AutoNATPerPeer, chat.AutoNATPerPeer, autoNATInterval),
 		libp2p.EnableRelayService(relay.WithResources(resources)),
 	}
-	if !h.cfg.NoPortMap {
-		options = append(options, libp2p.NATPortMap())
-	}
-	if h.cfg.Infra {
-		return append(options, libp2p.ForceReachabilityPublic())
+	if h.cfg.Infra || h.cfg.Simulated && !h.hidden() {
+		return options
 	}
 	return append(options, libp2p.EnableAutoRelayWithPeerSource(h.relayCandidates, autorelay.WithBootDelay(autoRelayDelay)))
 }

@@ -40,9 +40,8 @@ func newSimWorld(t *testing.T, oneWay time.Duration) *simWorld {
 	return w
 }
 
-// add starts host i, which meets the network through host 0.
-func (w *simWorld) add(i int, change func(*Config)) *runner {
-	w.t.Helper()
+// config is that of host i, which meets the network through host 0.
+func (w *simWorld) config(i int, change func(*Config)) Config {
 	cfg := Config{
 		Key:        testKey(fmt.Sprint("sim", i)),
 		Simulated:  true,
@@ -56,7 +55,13 @@ func (w *simWorld) add(i int, change func(*Config)) *runner {
 	if change != nil {
 		change(&cfg)
 	}
-	h, err := New(cfg)
+	return cfg
+}
+
+// add starts host i.
+func (w *simWorld) add(i int, change func(*Config)) *runner {
+	w.t.Helper()
+	h, err := New(w.config(i, change))
 	if err != nil {
 		w.t.Fatal(err)
 	}
