@@ -8,6 +8,7 @@ import (
 
 	"parley/internal/chat"
 	wirev1 "parley/internal/gen/parley/wire/v1"
+	"parley/internal/seal"
 	"parley/internal/store"
 	"parley/internal/wire"
 )
@@ -234,5 +235,102 @@ func TestAnswersWithoutAQuestion(t *testing.T) {
 		w.instead = nil
 		w.mu.Unlock()
 		ana.awaitWithin(old.ID, chat.Delivered, 3*time.Hour)
+	})
+}
+
+// boxed is a first contact of ana's for bo, after change, in a box that opens.
+func boxed(ana, bo *party, change func(f *wirev1.FirstContact)) chat.Sealed {
+	ana.w.t.Helper()
+	rec, err := ana.directory.Device(context.Background(), bo.keys.Device())
+	ana.must(err)
+	self := ana.keys.Self()
+	f := &wirev1.FirstContact{
+		Version: contentVersion, Suite: uint32(seal.Suite), AccountKey: self.Account, DeviceKey: self.Device,
+		DhIdentity: ana.keys.DHCertificate(), Manifest: ana.keys.ManifestBytes(),
+		EphemeralKey: make([]byte, 32), KemCiphertext: make([]byte, 1088), BundleHash: make([]byte, 32), Message: make([]byte, 200),
+	}
+	change(f)
+	blob, err := seal.SealBox(rec.SealingKey, encode(f), 4<<10)
+	ana.must(err)
+	return blob
+}
+
+// garbage is n first contacts that no key of bo's fits.
+func garbage(ana, bo *party, n int) []chat.Sealed {
+	blobs := make([]chat.Sealed, n)
+	for i := range blobs {
+		blobs[i] = boxed(ana, bo, func(*wirev1.FirstContact) {})
+	}
+	return blobs
+}
+
+// TestGarbageInGoodBoxesIsTriedSparingly: a box that opens around a handshake
+// that does not costs as much as one that does not open.
+func TestGarbageInGoodBoxesIsTriedSparingly(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		time.Sleep(time.Second)
+		for i, o := range bo.receives(ana, garbage(ana, bo, maxMisses+5)...) {
+			want := Invalid
+			if i >= maxMisses {
+				want = Busy
+			}
+			if o.Answer != want {
+				t.Errorf("blob %d: answer %d, want %d", i, o.Answer, want)
+			}
+		}
+	})
+}
+
+// TestStrangersFirstContactsArePaced: over the pace no key of ours is used.
+func TestStrangersFirstContactsArePaced(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo, cem := w.join("ana"), w.join("bo"), w.join("cem")
+		cem.await(cem.say(bo, "hello").ID, chat.Delivered)
+		bo.contact(cem)
+		time.Sleep(time.Minute)
+		count := func(from *party, n int) map[Answer]int {
+			got := map[Answer]int{}
+			for range n {
+				o := bo.receives(from, garbage(from, bo, 1)...)[0]
+				if got[o.Answer]++; o.Answer == Busy && (o.RetryAfter <= 0 || o.RetryAfter > chat.FirstPace) {
+					t.Errorf("told to wait %s", o.RetryAfter)
+				}
+			}
+			return got
+		}
+		if got := count(ana, chat.FirstBurst+10); got[Invalid] != chat.FirstBurst || got[Busy] != 10 {
+			t.Errorf("a stranger's garbage at once: %v", got)
+		}
+		time.Sleep(3 * chat.FirstPace)
+		if got := count(ana, 10); got[Invalid] != 3 || got[Busy] != 7 {
+			t.Errorf("a stranger's garbage a little later: %v", got)
+		}
+		if got := count(cem, chat.FirstBurst+10); got[Invalid] != chat.FirstBurst+10 {
+			t.Errorf("a contact's: %v", got)
+		}
+		ana.awaitWithin(ana.say(bo, "honest after all").ID, chat.Delivered, time.Minute)
+	})
+}
+
+// TestBlockIsAskedBeforeDeriving: a blocked account's handshake meets silence,
+// whatever is in it, and the gate learns the device.
+func TestBlockIsAskedBeforeDeriving(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		time.Sleep(time.Second)
+		bo.must(bo.guard.Block(context.Background(), ana.account()))
+		forged := boxed(ana, bo, func(f *wirev1.FirstContact) { f.Manifest = bo.keys.ManifestBytes() })
+		if o := bo.receives(ana, forged)[0]; o.Answer != Invalid || bo.guard.BlockedDevice(ana.keys.Device()) {
+			t.Errorf("with another's manifest: %+v", o)
+		}
+		// No such bundle: had anything been derived, it would be INVALID.
+		blob := boxed(ana, bo, func(*wirev1.FirstContact) {})
+		if o := bo.receives(ana, blob)[0]; o.Answer != Silence {
+			t.Errorf("a blocked account's handshake: %+v", o)
+		}
+		if !bo.guard.BlockedDevice(ana.keys.Device()) {
+			t.Error("the gate has not learned the device")
+		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"parley/internal/chat"
 	wirev1 "parley/internal/gen/parley/wire/v1"
@@ -28,6 +29,10 @@ type opening struct {
 	plain []byte
 	bare  bool // without a handshake: the sender knows that we have the session
 	fresh bool // r is new
+	// Instead of all that, with the manifest or without: the author is blocked,
+	// or the blob was not tried and may come again after wait.
+	blocked bool
+	wait    time.Duration
 	// With a handshake: the highest manifest known of the author's account.
 	manifest *identity.Manifest
 	signed   []byte // as it came
@@ -106,11 +111,34 @@ func (g *group) sessionsOf(d chat.DeviceID) ([]*ratchet, error) {
 	return list, nil
 }
 
-// openBox opens a first contact, or a repeated one.
+// stranger reports whether the device on the stream belongs to no contact.
+func (g *group) stranger() (bool, error) {
+	if g.from == "" {
+		return false, nil // mail has its holders' quotas
+	}
+	account, known := g.c.directory.AccountOf(g.tx, g.from)
+	if !known {
+		return true, nil
+	}
+	contact, err := g.tx.Contact(account)
+	return contact.State != store.ContactAdded, notFoundIsNil(err)
+}
+
+// openBox opens a first contact, or a repeated one. What is no honest first
+// contact counts as a miss, whatever its box.
 func (g *group) openBox(blob chat.Sealed) (*opening, error) {
 	if g.misses >= maxMisses {
 		g.misses++
 		return nil, nil
+	}
+	stranger, err := g.stranger()
+	if err != nil {
+		return nil, err
+	}
+	if stranger {
+		if wait, ok := g.c.guard.AdmitFirst(g.from, g.now); !ok {
+			return &opening{wait: wait}, nil
+		}
 	}
 	if !g.boxes.read {
 		secrets, err := g.c.keys.BoxSecrets(g.tx)
@@ -126,9 +154,12 @@ func (g *group) openBox(blob chat.Sealed) (*opening, error) {
 		}
 		first := new(wirev1.FirstContact)
 		if wire.Unmarshal(payload, first) != nil {
-			return nil, nil
+			break
 		}
-		return g.openFirst(first)
+		if op, err := g.openFirst(first); op != nil || err != nil {
+			return op, err
+		}
+		break
 	}
 	g.misses++
 	return nil, nil
@@ -155,6 +186,10 @@ func (g *group) openFirst(f *wirev1.FirstContact) (*opening, error) {
 		return nil, nil //nolint:nilerr // the blob's fault
 	}
 	op := &opening{manifest: m, signed: f.Manifest}
+	if g.c.guard.Blocked(m.Account) {
+		op.blocked = true
+		return op, nil
+	}
 	ephemeral := [32]byte(f.EphemeralKey)
 	list, err := g.sessionsOf(device)
 	if err != nil {

@@ -103,7 +103,7 @@ type group struct {
 	now  time.Time
 
 	silent bool // from belongs to a blocked account
-	misses int  // blobs that no session and no box opened
+	misses int  // blobs that no session opened and that were no first contact
 
 	sessions map[chat.DeviceID][]*ratchet // read so far
 	changed  map[*ratchet]bool            // to be stored at the end
@@ -138,12 +138,16 @@ func (g *group) receive(blob chat.Sealed) (Outcome, error) {
 		return o, err
 	}
 	switch {
-	case op != nil:
-		return g.judge(o, op)
-	case g.misses > maxMisses:
+	case op == nil && g.misses > maxMisses:
 		o.Answer, o.RetryAfter = Busy, missWait
-	default:
+	case op == nil:
 		o.Answer = Invalid
+	case op.wait > 0:
+		o.Answer, o.RetryAfter = Busy, op.wait
+	case op.blocked:
+		return o, g.learn(op) // so that the gate knows the device
+	default:
+		return g.judge(o, op)
 	}
 	return o, nil
 }
@@ -152,7 +156,7 @@ func (g *group) receive(blob chat.Sealed) (Outcome, error) {
 func (g *group) judge(o Outcome, op *opening) (Outcome, error) {
 	account := op.r.about.account
 	if g.c.guard.Blocked(account) {
-		return o, g.learn(op) // so that the gate knows the device
+		return o, g.learn(op)
 	}
 	content, refusal, ok := parseContent(op.plain)
 	if !ok {
