@@ -84,7 +84,7 @@ func (d *demo) startAll(ctx context.Context, n int) error {
 		if i > 0 {
 			continue
 		}
-		addrs, err := d.app.awaitAddresses(ctx, node.api)
+		addrs, err := d.app.awaitAddresses(ctx, node.api, false)
 		if err != nil {
 			return err
 		}

@@ -137,7 +137,7 @@ func checkPort(ctx context.Context, addr string) *apiv1.Check {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		c.Result, c.Text = apiv1.Check_RESULT_PROBLEM, "another program uses "+addr
-		c.Fix = "end that program, or choose another port with --set api.address=127.0.0.1:4718"
+		c.Fix = "end that program, or choose another port with --address 127.0.0.1:4718"
 		return c
 	}
 	_ = l.Close()

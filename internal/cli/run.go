@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -30,13 +32,27 @@ const answerTime = 30 * time.Second
 // its socket has closed: its stages end within three seconds.
 const letGoTime = 5 * time.Second
 
+// infraPort is where a node that serves the network is found, so that what
+// others wrote down stays true. Of libp2p's programs most listen there.
+const infraPort = 4001
+
+// sparePorts let a few nodes of one machine, or of its users, have a page each.
+const sparePorts = 9
+
 // pollTime is the pause between two questions to a node that is starting.
 const pollTime = 20 * time.Millisecond
 
 // startNode runs a node until the context ends. With open it shows the page.
 func (a *app) startNode(cmd *cobra.Command, cfg *config.Config, infra, open bool) error {
 	ctx := cmd.Context()
-	n, err := a.buildNode(ctx, node.Options{Config: cfg, Infra: infra, Version: version, Log: nodeLog(a, cfg)})
+	opts := node.Options{Config: cfg, Infra: infra, Version: version, Log: nodeLog(a, cfg)}
+	if infra {
+		opts.Port = infraPort
+	}
+	if s, err := cfg.Setting("api.address"); err == nil && s.Origin == config.OriginDefault {
+		opts.SparePorts = sparePorts
+	}
+	n, err := a.buildNode(ctx, opts)
 	if err != nil {
 		return startFailure(cfg, err)
 	}
@@ -94,6 +110,9 @@ func (a *app) announce(ctx context.Context, cfg *config.Config, page string, inf
 	if infra {
 		a.note("Node up, serving the network. Stop it with Ctrl-C.")
 		return a.printBootstrap(ctx, cfg)
+	}
+	if want := "http://" + cfg.API.Address + "/"; page != "" && page != want && !strings.HasSuffix(cfg.API.Address, ":0") {
+		a.note("Another program uses port %s; the page is at %s this time.", cfg.API.Address[strings.LastIndex(cfg.API.Address, ":")+1:], page)
 	}
 	if page == "" {
 		a.note("Node up, without a page. Stop it with Ctrl-C.")
@@ -193,24 +212,71 @@ func redirectFile(dir, url string) (string, error) {
 	return path, nil
 }
 
-// printBootstrap prints the addresses by which others can join, one a line.
+// printBootstrap prints the one line by which others join; with -v all the
+// addresses after it.
 func (a *app) printBootstrap(ctx context.Context, cfg *config.Config) error {
 	c, err := client.Dial(ctx, client.Options{Socket: cfg.API.Socket})
 	if err != nil {
 		return fmt.Errorf("reaching the node: %w", err)
 	}
-	addrs, err := a.awaitAddresses(ctx, c)
+	addrs, err := a.awaitAddresses(ctx, c, cfg.Net.Transports.TCP)
 	if err := errors.Join(err, c.Close()); err != nil {
 		return err
 	}
-	for _, addr := range addrs {
-		fmt.Fprintln(a.out, addr)
+	bestFirst(addrs)
+	if a.json {
+		return a.printJSON(map[string][]string{"bootstrap": addrs})
+	}
+	if len(cfg.Net.Listen) == 0 && !strings.Contains(addrs[0], fmt.Sprintf("/%d/", infraPort)) {
+		a.note("Another program uses port %d; this node listens on another one this time.", infraPort)
+	}
+	a.note("Others join with:")
+	fmt.Fprintln(a.out, "parley up --bootstrap "+addrs[0])
+	if a.node.verbose {
+		for _, addr := range addrs[1:] {
+			fmt.Fprintln(a.out, addr)
+		}
 	}
 	return nil
 }
 
-// awaitAddresses are the node's addresses with its id, as soon as it listens.
-func (a *app) awaitAddresses(ctx context.Context, c *client.Client) ([]string, error) {
+// bestFirst puts an address in front that most others can use: over TCP, which
+// passes most firewalls, and public before private before this machine's.
+func bestFirst(addrs []string) {
+	rank := func(addr string) int {
+		parts := strings.Split(addr, "/") // "", ip4, 192.0.2.1, tcp, 4001, …
+		r := 0
+		if len(parts) < 6 || parts[3] != "tcp" {
+			r += 8
+		}
+		if len(parts) < 3 {
+			return r
+		}
+		ip, err := netip.ParseAddr(parts[2])
+		switch {
+		case err != nil: // a name
+		case ip.IsLoopback():
+			r += 6
+		case ip.IsLinkLocalUnicast():
+			r += 4
+		case ip.IsPrivate():
+			r += 2
+		}
+		if err == nil && ip.Is6() {
+			r++
+		}
+		return r
+	}
+	slices.SortStableFunc(addrs, func(x, y string) int { return rank(x) - rank(y) })
+}
+
+// settleTime is the most that a node needs from its first address to all.
+const settleTime = 2 * time.Second
+
+// awaitAddresses are the node's addresses with its id, as soon as it listens;
+// with tcp, as soon as it listens there too.
+func (a *app) awaitAddresses(ctx context.Context, c *client.Client, tcp bool) ([]string, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	for {
@@ -218,7 +284,9 @@ func (a *app) awaitAddresses(ctx context.Context, c *client.Client) ([]string, e
 		if err != nil {
 			return nil, fmt.Errorf("reading the node's addresses: %w", err)
 		}
-		if len(net.Listen) > 0 {
+		settled := !tcp || time.Since(began) > settleTime ||
+			slices.ContainsFunc(net.Listen, func(addr string) bool { return strings.Contains(addr, "/tcp/") })
+		if len(net.Listen) > 0 && settled {
 			out := make([]string, len(net.Listen))
 			for i, addr := range net.Listen {
 				out[i] = addr + "/p2p/" + net.Device
@@ -260,7 +328,7 @@ func startFailure(cfg *config.Config, err error) error {
 	if port, ok := errors.AsType[*node.PortError](err); ok {
 		f.code, f.reason = exitConflict, "PORT_IN_USE"
 		f.what = "another program uses " + port.Address + ". Nothing is lost; the page opens here when the port is free"
-		f.hint = "free the port, or choose another with --set api.address=127.0.0.1:4718"
+		f.hint = "free the port, or choose another with --address 127.0.0.1:4718, or any free one with --address 127.0.0.1:0"
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, chat.ErrStorageFull) {
 		f.what = "the disk is full; nothing that was stored is lost"
@@ -280,7 +348,7 @@ func ofProcess(pid int) string {
 func nodeLog(a *app, cfg *config.Config) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
-		level = slog.LevelInfo // config has checked the word
+		level = slog.LevelWarn // config has checked the word
 	}
 	opts := &slog.HandlerOptions{Level: level}
 	if cfg.Log.Format == "json" {

@@ -18,6 +18,7 @@ import (
 // nodeFlags are shorthands for settings of a node about to start.
 type nodeFlags struct {
 	noOpen    bool
+	verbose   bool
 	loopback  bool
 	address   string
 	listen    []string
@@ -53,8 +54,7 @@ func (a *app) upCommand() *cobra.Command {
 		Use: "up", Short: "Start the node and keep it running",
 		Example: `  parley up                       start, and open the page
   parley up --no-open             start, and leave the page for later
-  parley up --infra --listen /ip4/0.0.0.0/tcp/4718
-                                  serve the network only, without a page`,
+  parley up --infra               serve the network only, on port 4001, without a page`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := a.settings()
@@ -75,7 +75,8 @@ func (a *app) upCommand() *cobra.Command {
 		},
 	}
 	a.node.add(cmd.Flags())
-	cmd.Flags().BoolVar(&infra, "infra", false, "headless node that only serves the network")
+	cmd.Flags().BoolVar(&infra, "infra", false, "headless node that only serves the network, on port 4001 unless --listen says else")
+	cmd.Flags().BoolVarP(&a.node.verbose, "verbose", "v", false, "print every address of a node that serves the network")
 	return cmd
 }
 
