@@ -125,11 +125,17 @@ Page     http://127.0.0.1:4717
 Data     /d, 3.0 MiB
 Version  1.0, up 1 h 0 min
 `, "status")
-	says(t, stderr, "plain file")
-	if _, stderr, _ := b.run("status", "--quiet"); stderr != "" {
-		t.Errorf("--quiet says %q", stderr)
+	if stderr != "" {
+		t.Errorf("status says %q: the doctor warns", stderr)
 	}
-	out, _, _ := b.run("status", "--json")
+	b.status.Connections, b.status.Queued, b.status.Listen = 1, 1, []string{"/a", "/b", "/c", "/d"}
+	out, _, _ := b.run("status")
+	says(t, out, "1 connection,", "1 message not delivered yet", "and 2 more: parley net status")
+	if strings.Contains(out, "/c") {
+		t.Errorf("status lists a third address:\n%s", out)
+	}
+	b.status.Connections, b.status.Queued = 5, 0
+	out, _, _ = b.run("status", "--json")
 	says(t, out, `"connections":5`, `"queued":0`, `"diskBytes":"3145728"`)
 }
 

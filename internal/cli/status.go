@@ -47,24 +47,35 @@ func (a *app) printStatus(s *apiv1.GetStatusResponse) error {
 	rows := [][]cell{
 		{{"You", dim}, {text: name + ", " + a.whole(s.GetAccount())}},
 		{{"Device", dim}, {text: a.whole(s.GetDevice())}},
-		{{"Network", dim}, {text: fmt.Sprintf("%d connections, %d in the routing table, reachable: %s", s.GetConnections(), s.GetDhtPeers(), orDash(s.GetReachability()))}},
-		{{"Waiting", dim}, {text: fmt.Sprintf("%d messages not delivered yet", s.GetQueued())}},
+		{{"Network", dim}, {text: fmt.Sprintf("%s, %d in the routing table, reachable: %s", count(s.GetConnections(), "connection"), s.GetDhtPeers(), orDash(s.GetReachability()))}},
+		{{"Waiting", dim}, {text: count(s.GetQueued(), "message") + " not delivered yet"}},
 		{{"Page", dim}, {text: page}},
 		{{"Data", dim}, {text: s.GetDataFolder() + ", " + size(s.GetDiskBytes())}},
 		{{"Version", dim}, {text: s.GetVersion() + a.since(s)}},
 	}
-	for i, addr := range s.GetListen() {
+	for i, addr := range s.GetListen()[:min(len(s.GetListen()), shownAddresses)] {
 		label := ""
 		if i == 0 {
 			label = "Listens"
 		}
 		rows = append(rows, []cell{{label, dim}, {text: addr}})
 	}
-	l.table(a.out, nil, rows)
-	if s.GetKeyInFile() {
-		a.note("%s", l.paint(yellow, "The key of the data lies in a plain file: whoever has the disk can read it."))
+	if more := len(s.GetListen()) - shownAddresses; more > 0 {
+		rows = append(rows, []cell{{}, {fmt.Sprintf("and %d more: parley net status", more), dim}})
 	}
+	l.table(a.out, nil, rows)
 	return nil
+}
+
+// shownAddresses is enough to see that the node listens, and on which port.
+const shownAddresses = 2
+
+// count is a number with its noun.
+func count[N int | uint32 | uint64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (a *app) since(s *apiv1.GetStatusResponse) string {

@@ -37,8 +37,8 @@ func (a *app) printWhy(res *apiv1.ExplainMessageResponse) error {
 	}
 	m := res.GetMessage()
 	fmt.Fprintf(a.out, "%s %s %s\n", a.look.paint(dim, shortMessage(m.GetId())), a.look.glyph(m.GetDelivery()), a.look.paint(bold, stateText(m.GetDelivery(), m.GetDeliveryText())))
-	if s := res.GetSummary(); s != "" {
-		fmt.Fprintln(a.out, cleanText(s))
+	if s := cleanText(res.GetSummary()); s != "" && s != stateText(m.GetDelivery(), m.GetDeliveryText()) {
+		fmt.Fprintln(a.out, s)
 	}
 	if len(res.GetDevices()) == 0 {
 		return nil
@@ -75,7 +75,7 @@ func (a *app) nextTry(d *apiv1.DeviceDelivery) string {
 		next = "in " + span(wait)
 	}
 	if n := d.GetAttempts(); n > 0 {
-		next += fmt.Sprintf(" (after %d tries)", n)
+		next += " (after " + tries(n) + ")"
 	}
 	return next
 }
@@ -85,4 +85,11 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+func tries(n uint32) string {
+	if n == 1 {
+		return "1 try"
+	}
+	return fmt.Sprintf("%d tries", n)
 }
