@@ -43,7 +43,7 @@ var securityHeaders = map[string]string{
 	"Permissions-Policy": "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), display-capture=(), " +
 		"encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), " +
 		"midi=(), payment=(), picture-in-picture=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), " +
-		"usb=(), web-share=(), xr-spatial-tracking=()",
+		"usb=(), xr-spatial-tracking=()",
 }
 
 // contentTypes are the only ones an API call may have: none of them can be

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { ContactState, Delivery } from '../src/gen/parley/api/v1/types_pb';
 import { apply, blankSnapshot, type Snapshot } from '../src/lib/apply';
-import { adopt, lines, merge, mergePage, page, put, settle } from '../src/lib/core';
-import type { Pending } from '../src/lib/model';
+import { adopt, hereNow, lines, merge, mergePage, nameIn, page, present, put, settle } from '../src/lib/core';
+import type { Pending, Person } from '../src/lib/model';
 import { added, BO, changed, contact, convo, event, msg } from './make';
 
 const open = (): Snapshot => ({ ...blankSnapshot(), threads: new Map([[BO, { messages: [], nextToken: '', loaded: true, loading: false, fault: '' }]]) });
@@ -100,5 +100,48 @@ describe('pending', () => {
   });
   it('is gone when the node has answered', () => {
     expect(settle([p('1', 'x'), p('2', 'y')], '1').map((x) => x.requestId)).toEqual(['2']);
+  });
+});
+
+describe('names', () => {
+  const account = '12D3KooWstranger7';
+  const name = `people/${account}`;
+  const stranger = (authorName: string) => {
+    const e = added('m1', 1, { conversation: name });
+    if (e.what.case === 'messageAdded') Object.assign(e.what.value, { author: account, authorName });
+    return e;
+  };
+  const called = (s: Snapshot) => nameIn(s.people, s.convos, account);
+  it('shows the name that comes with the first message of a stranger', () => {
+    expect(called(run(open(), [stranger('')]))).toBe('…\u2060tranger7');
+    expect(called(run(open(), [stranger('Ada')]))).toBe('Ada');
+  });
+  it('shows the name that comes later with the person, and lets ours win', () => {
+    const s = run(open(), [stranger(''), contact(account, ContactState.REQUEST, 'Ada')]);
+    expect(called(s)).toBe('Ada');
+    expect(called(run(s, [event({ case: 'contactRemoved', value: account })]))).toBe('Ada');
+    s.people.set(account, { ...s.people.get(account)!, petname: 'Countess' });
+    expect(called(s)).toBe('Countess');
+  });
+  it('takes the title of the conversation, but not the end of an id', () => {
+    const titled = (title: string) => nameIn(new Map(), new Map([[name, { name, title, account, last: null, unread: 0, readTo: '', draft: '', request: true, blocked: false }]]), account);
+    expect(titled('Ada')).toBe('Ada');
+    expect(titled('…tranger7')).toBe('…\u2060tranger7');
+  });
+});
+
+describe('presence', () => {
+  const p = (account: string, online: boolean, blocked = false): Person => ({
+    account, petname: '', displayName: '', request: false, added: 1, trusted: false, verified: 0, blocked, online, devices: [],
+  });
+  it('shows nobody as here while the node is silent, and a blocked person never', () => {
+    expect([hereNow(true, p('a', true), undefined), hereNow(false, p('a', true), undefined), hereNow(true, p('a', true, true), undefined), hereNow(true, undefined, undefined)])
+      .toEqual([true, false, false, false]);
+  });
+  it('follows who came and went, and nothing else of an older answer', () => {
+    const people = new Map([['a', p('a', true)], ['b', { ...p('b', false), petname: 'Bo' }]]);
+    const now = present(people, [p('a', false), p('b', true), p('c', true)]);
+    expect([...now.values()].map((x) => [x.account, x.online, x.petname])).toEqual([['a', false, ''], ['b', true, 'Bo']]);
+    expect(present(now, [p('b', true)])).toBe(now);
   });
 });

@@ -17,6 +17,18 @@ describe('drafts', () => {
     expect(d.get('people/a')).toBe('hi');
     expect(d.get('people/b')).toBeUndefined();
   });
+  it('tells how many texts are only here', async () => {
+    let down = true;
+    const told = vi.fn();
+    const d = new Drafts(() => (down ? Promise.reject(new Error('gone')) : Promise.resolve()), told);
+    d.write('people/a', 'hi');
+    d.write('people/b', '');
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(told).toHaveBeenLastCalledWith(1);
+    down = false;
+    await d.flushAll();
+    expect(told).toHaveBeenLastCalledWith(0);
+  });
   it('keeps one save in the air and sends the newest after it', async () => {
     const free: (() => void)[] = [];
     const saved: string[] = [];

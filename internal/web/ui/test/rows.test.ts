@@ -15,6 +15,10 @@ describe('rows', () => {
     const list = [msg('a', day(20)), msg('b', day(20) + 6 * 60_000), msg('c', day(20) + 6 * 60_000 + 1, { replyTo: 'a' })];
     expect(shape(rows(list, null))).toEqual(['day', 'a*', 'b*', 'c*']);
   });
+  it('shows the time again in a long run without pauses', () => {
+    const list = [0, 2, 4, 6, 8].map((m) => msg(`m${m}`, day(20) + m * 60_000));
+    expect(shape(rows(list, null))).toEqual(['day', 'm0*', 'm2', 'm4', 'm6*', 'm8']);
+  });
   it('draws one line before the first new message of somebody else', () => {
     const list = [msg('a', day(20)), msg('b', day(20) + 1, { own: true }), msg('c', day(20) + 2), msg('d', day(20) + 3)];
     expect(shape(rows(list, 'a'))).toEqual(['day', 'a*', 'b*', 'new', 'c*', 'd']);

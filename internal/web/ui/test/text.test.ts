@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cleanName, oneLine, onlyEmoji, pieces, safeLink } from '../src/lib/text';
+import { cleanName, hits, oneLine, onlyEmoji, pieces, safeLink } from '../src/lib/text';
 
 const links = (s: string) => pieces(s).flatMap((p) => (p.kind === 'link' ? [p.href] : []));
 const plain = (s: string) => pieces(s).map((p) => (p.kind === 'chip' ? `[${p.name}]` : p.text)).join('');
@@ -52,5 +52,19 @@ describe('oneLine', () => {
     expect(oneLine('a\n\n b\u202Ec')).toBe('a b c');
     expect(oneLine('👩‍👩‍👧'.repeat(5), 2)).toBe('👩‍👩‍👧👩‍👩‍👧…');
     expect(cleanName(' \u202EeviL\u0007 ')).toBe('eviL');
+  });
+});
+
+describe('hits', () => {
+  const shape = (text: string, query: string) => hits(text, query).map((p) => (p.hit ? `[${p.text}]` : p.text)).join('');
+  it('marks every word that was looked for', () => {
+    expect(shape('a boat, two Boats', 'boat')).toBe('a [boat], two [Boat]s');
+    expect(shape('see you', 'you see')).toBe('[see] [you]');
+    expect(shape('nothing here', 'x')).toBe('nothing here');
+    expect(shape('as it is', ' ')).toBe('as it is');
+  });
+  it('looks past accents and keeps every character', () => {
+    expect(shape('Zoë, zoe\u0308!', 'zoe')).toBe('[Zoë], [zoe\u0308]!');
+    expect(shape('the ﬁnal 👩‍👩‍👧', 'fin')).toBe('the [ﬁn]al 👩‍👩‍👧');
   });
 });

@@ -1,7 +1,7 @@
 // Applies a batch of events to the state. Pure: tests feed it event lists.
 import type { Event } from '../gen/parley/api/v1/event_pb';
 import * as convert from './convert';
-import { adopt, arrive, change, emptyThread, put } from './core';
+import { adopt, arrive, change, emptyThread, put, titled } from './core';
 import type { Convo, Msg, Pending, Person, Thread } from './model';
 import { conversationOf } from './model';
 
@@ -73,7 +73,7 @@ export function apply(before: Snapshot, events: Event[], reading: string): Appli
         const p = convert.person(what.value);
         s.people.set(p.account, p);
         const c = s.convos.get(conversationOf(p.account));
-        if (c) s.convos.set(c.name, { ...c, request: p.request, blocked: p.blocked });
+        if (c) s.convos.set(c.name, { ...titled(c, p.petname || p.displayName), request: p.request, blocked: p.blocked });
         break;
       }
       case 'contactRemoved':

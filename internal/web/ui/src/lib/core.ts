@@ -4,6 +4,8 @@
 import type { Convo, Msg, Pending, Person, Thread } from './model';
 import { accountOf, conversationOf } from './model';
 import { notBack } from './delivery';
+import { shortId } from './hue';
+import { cleanName } from './text';
 
 export const emptyThread = (): Thread => ({ messages: [], nextToken: '', loaded: false, loading: false, fault: '' });
 
@@ -58,7 +60,7 @@ export const blankConvo = (account: string): Convo => ({
 // arrive moves a conversation's last line and unread number for an added
 // message. The node's own count replaces it with the next change.
 export function arrive(convo: Convo | undefined, msg: Msg, reading: boolean): Convo {
-  const c = convo ?? blankConvo(accountOf(msg.conversation));
+  const c = titled(convo ?? blankConvo(accountOf(msg.conversation)), msg.own ? '' : msg.authorName);
   if (c.last?.id === msg.id) return { ...c, last: merge(c.last, msg) };
   const newest = !c.last || msg.time >= c.last.time;
   return {
@@ -68,7 +70,32 @@ export function arrive(convo: Convo | undefined, msg: Msg, reading: boolean): Co
   };
 }
 
+// titled takes a name that came with a message of theirs, or with the person.
+export const titled = (convo: Convo, name: string): Convo => (name && name !== convo.title ? { ...convo, title: name } : convo);
+
+// nameIn: petname over display name over what the conversation is called. An
+// id is no name: the node gives its end for a title when it knows nothing.
+export function nameIn(people: Map<string, Person>, convos: Map<string, Convo>, account: string): string {
+  const p = people.get(account);
+  const title = convos.get(conversationOf(account))?.title ?? '';
+  return cleanName(p?.petname ?? '') || cleanName(p?.displayName ?? '') || (title.startsWith('…') ? '' : cleanName(title)) || shortId(account);
+}
+
+// hereNow: connected now, as far as one may say so. Nobody is here while the
+// node is silent, and a blocked person never.
+export const hereNow = (fresh: boolean, person: Person | undefined, convo: Convo | undefined): boolean =>
+  fresh && !!person?.online && !person.blocked && !convo?.blocked;
+
+// present takes who is connected from a fresh answer and nothing else: the
+// rest of a person comes with its events.
+export function present(people: Map<string, Person>, now: Person[]): Map<string, Person> {
+  const online = new Set(now.filter((p) => p.online).map((p) => p.account));
+  if ([...people.values()].every((p) => p.online === online.has(p.account))) return people;
+  return new Map([...people].map(([a, p]) => [a, p.online === online.has(a) ? p : { ...p, online: online.has(a) }]));
+}
+
 export function change(convo: Convo | undefined, msg: Msg): Convo | undefined {
+  if (convo && !msg.own) convo = titled(convo, msg.authorName);
   return convo?.last?.id === msg.id ? { ...convo, last: merge(convo.last, msg) } : convo;
 }
 

@@ -12,7 +12,10 @@ interface Entry {
 export class Drafts {
   private entries = new Map<string, Entry>();
 
-  constructor(private save: (conversation: string, text: string) => Promise<unknown>) {}
+  constructor(
+    private save: (conversation: string, text: string) => Promise<unknown>,
+    private changed: (unsaved: number) => void = () => {},
+  ) {}
 
   // get is what was written here since the page opened; undefined: ask the node.
   get(conversation: string): string | undefined {
@@ -27,6 +30,7 @@ export class Drafts {
     clearTimeout(e.timer);
     e.timer = setTimeout(() => void this.flush(conversation), WAIT);
     this.entries.set(conversation, e);
+    this.changed(this.count());
   }
 
   // flush saves now what is not saved yet. A failed save stays dirty.
@@ -41,14 +45,21 @@ export class Drafts {
     } catch {
       e.dirty = true;
       e.saving = false;
+      this.changed(this.count());
       return;
     }
     e.saving = false;
+    this.changed(this.count());
     if (e.dirty) await this.flush(conversation);
   }
 
   async flushAll(): Promise<void> {
     await Promise.all([...this.entries.keys()].map((c) => this.flush(c)));
+  }
+
+  // count is how many texts are only here. An emptied draft loses nothing.
+  private count(): number {
+    return [...this.entries.values()].filter((e) => (e.dirty || e.saving) && e.text.trim() !== '').length;
   }
 
   unsaved(): boolean {

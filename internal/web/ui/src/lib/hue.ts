@@ -39,4 +39,5 @@ export function placeOf(id: string): Place {
 }
 
 // shortId names an account by its end; the start is the same for everybody.
-export const shortId = (id: string): string => (id.length > 12 ? '…' + id.slice(-8) : id);
+// The word joiner keeps the end and its dots on one line.
+export const shortId = (id: string): string => (id.length > 12 ? '…\u2060' + id.slice(-8) : id);

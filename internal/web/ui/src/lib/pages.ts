@@ -1,7 +1,7 @@
 // Loads the messages of a conversation page by page.
 import { api } from './api';
 import * as convert from './convert';
-import { mergePage, page } from './core';
+import { mergePage, page, titled } from './core';
 import { faultOf } from './fault';
 import { store } from './store.svelte';
 
@@ -15,6 +15,8 @@ export async function loadNewest(conversation: string): Promise<void> {
   try {
     const res = await api.messages.listMessages({ conversation, pageSize: PAGE });
     store.setThread(conversation, (t) => mergePage(t, res.messages.map(convert.message), res.nextPageToken));
+    const name = res.messages.findLast((m) => !m.own)?.authorName ?? '';
+    store.setConvo(conversation, (c) => titled(c, name));
   } catch (err) {
     const fault = faultOf(err);
     if (fault.kind === 'session') store.phase = 'locked';

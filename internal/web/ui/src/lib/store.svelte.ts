@@ -4,14 +4,17 @@ import type { ReadStateResponse, WatchResponse } from '../gen/parley/api/v1/even
 import { api } from './api';
 import { apply, blankSnapshot, type Snapshot } from './apply';
 import * as convert from './convert';
-import { emptyThread, lines, sortConvos } from './core';
+import { emptyThread, hereNow, lines, nameIn, present, sortConvos } from './core';
 import { Drafts } from './drafts';
 import { Feed } from './feed';
-import { shortId } from './hue';
 import { type Convo, type Msg, type Pending, type Person, type Pulse, type Thread, accountOf, conversationOf } from './model';
-import { cleanName, oneLine } from './text';
+import { oneLine } from './text';
 import { ui } from './ui.svelte';
 import { words } from './words';
+
+// Without the node for this long, who is here is no longer known. A restart
+// of the stream takes less.
+const DOUBT = 2000;
 
 export type Phase = 'starting' | 'locked' | 'naming' | 'ready';
 
@@ -24,6 +27,9 @@ class Store {
   linkQr = $state.raw<Uint8Array>(new Uint8Array());
   devices = $state.raw<string[]>([]);
   online = $state(true);
+  // Whether what is known about who is here can still be believed.
+  private fresh = $state(true);
+  unsavedDrafts = $state(0);
   pulse = $state.raw<Pulse>({ code: '', text: '', hint: '' });
   cooling = $state.raw<Map<string, number>>(new Map());
   now = $state(Date.now());
@@ -34,9 +40,14 @@ class Store {
   private snap = $state.raw<Snapshot>(blankSnapshot());
   private feed: Feed | null = null;
   private running: AbortController | null = null;
+  private doubt: ReturnType<typeof setTimeout> | undefined;
+  private asking = false;
   private ticker: ReturnType<typeof setInterval> | undefined;
 
-  drafts = new Drafts((conversation, text) => api.messages.saveDraft({ conversation, text }));
+  drafts = new Drafts(
+    (conversation, text) => api.messages.saveDraft({ conversation, text }),
+    (unsaved) => (this.unsavedDrafts = unsaved),
+  );
 
   get convos(): Map<string, Convo> { return this.snap.convos; }
   get people(): Map<string, Person> { return this.snap.people; }
@@ -55,12 +66,12 @@ class Store {
     return c.blocked && !this.snap.people.get(c.account)?.added;
   }
 
-  // nameOf: petname over display name over the end of the id.
   nameOf(account: string): string {
     if (account === this.account) return words.you;
-    const p = this.snap.people.get(account);
-    const name = cleanName(p?.petname || p?.displayName || this.snap.convos.get(conversationOf(account))?.title || '');
-    return name || shortId(account);
+    return nameIn(this.snap.people, this.snap.convos, account);
+  }
+  here(account: string): boolean {
+    return hereNow(this.fresh, this.snap.people.get(account), this.snap.convos.get(conversationOf(account)));
   }
 
   update(fn: (s: Snapshot) => Snapshot): void {
@@ -126,7 +137,24 @@ class Store {
   private setOnline(on: boolean): void {
     if (this.online === on) return;
     this.online = on;
-    if (on) for (const fn of this.onOnline) fn();
+    clearTimeout(this.doubt);
+    if (!on) this.doubt = setTimeout(() => (this.fresh = false), DOUBT);
+    else for (const fn of this.onOnline) fn();
+  }
+
+  // askPresence asks who is here: the log of events does not say who came and
+  // went. Until the answer after a loss nobody is shown as here.
+  private async askPresence(): Promise<void> {
+    if (this.asking) return;
+    this.asking = true;
+    try {
+      const { contacts } = await api.people.listContacts({});
+      this.snap = { ...this.snap, people: present(this.snap.people, contacts.map(convert.person)) };
+      this.fresh = this.online;
+    } catch {
+      // The stream says soon enough that the node is gone.
+    }
+    this.asking = false;
   }
 
   private fromState(s: ReadStateResponse, again: boolean): void {
@@ -151,6 +179,8 @@ class Store {
       this.announce(arrived);
     }
     if (r.pulse) this.pulse = convert.pulse(r.pulse);
+    // A greeting, a new pulse or a beat: somebody may have come or gone.
+    if (r.events.length === 0) void this.askPresence();
     // An empty list cannot be told from no news; a countdown ends by itself.
     if (r.cooling.length > 0) {
       this.setCooling(new Map(r.cooling.map((c) => [c.conversation, Date.now() + convert.lasting(c.retryAfter)])));

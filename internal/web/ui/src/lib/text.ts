@@ -107,5 +107,34 @@ export function oneLine(text: string, max = 140): string {
   return out.length > max || cut.length < text.length ? out.slice(0, max).map((s) => s.segment).join('') + '…' : flat;
 }
 
+export const fold = (s: string): string => s.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
+
+// hits cuts a line at the words that were looked for, without regard to case
+// and accents.
+export function hits(text: string, query: string): { text: string; hit: boolean }[] {
+  let flat = '';
+  const from: number[] = []; // place in flat -> place in text
+  let at = 0;
+  for (const ch of text) {
+    const f = fold(ch);
+    flat += f;
+    for (let i = 0; i < f.length; i++) from.push(at);
+    at += ch.length;
+  }
+  from.push(at);
+  const marked = new Uint8Array(text.length + 1);
+  for (const word of fold(query).split(/\s+/).filter((w) => w)) {
+    for (let i = flat.indexOf(word); i >= 0; i = flat.indexOf(word, i + word.length)) {
+      marked.fill(1, from[i] ?? 0, from[i + word.length] ?? at);
+    }
+  }
+  const out: { text: string; hit: boolean }[] = [];
+  for (let i = 0, j = 0; i < text.length; i = j) {
+    for (j = i; j < text.length && marked[j] === marked[i]; j++);
+    out.push({ text: text.slice(i, j), hit: marked[i] === 1 });
+  }
+  return out;
+}
+
 // cleanName removes what a name may not contain.
 export const cleanName = (name: string): string => oneLine(name, 64);

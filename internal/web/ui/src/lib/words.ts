@@ -199,8 +199,8 @@ export const words = {
     copyId: 'Copy id',
     devices: 'Devices',
     noDevices: 'None known yet',
-    trusted: 'No cooling between us',
-    trustedHint: 'Let them send as fast as they like.',
+    trusted: 'Let them send without a speed limit',
+    trustedHint: 'Without it, a fast run of messages waits a little.',
     block: 'Block',
     unblock: 'Unblock',
     blocked: (who: string) => `Blocked ${who}. They are not told.`,
@@ -223,6 +223,7 @@ export const words = {
 
   jump: {
     title: 'Jump',
+    titleIn: (who: string) => `Search messages with ${who}`,
     placeholder: 'People, messages, commands',
     placeholderIn: (who: string) => `Search messages with ${who}`,
     people: 'People',
@@ -231,6 +232,7 @@ export const words = {
     none: 'Nothing found',
     results: (k: number) => count(k, '# result', '# results'),
     everywhere: 'Search everywhere',
+    scope: (who: string) => `Searches only your messages with ${who}.`,
     hint: 'Arrows choose, Enter opens, Esc closes',
   },
 
@@ -261,6 +263,7 @@ export const words = {
     devices: 'Devices of your account',
     phraseTitle: '24 words',
     phraseBody: 'These words are your account. Write them on paper. Whoever has them is you.',
+    phraseBack: 'They bring back your account and name. Messages and contacts on this machine are not in them yet.',
     show: 'Show the words',
     hide: 'Hide',
     phraseDenied: 'The page may not read them. In a terminal, run:',
@@ -291,6 +294,7 @@ export const words = {
     noPeers: 'Nobody connected.',
     relayed: 'through a relay (slower)',
     direct: 'direct',
+    rtt: (ms: number) => `${ms} ms`,
   },
 
   keys: {
@@ -303,7 +307,7 @@ export const words = {
       ['Alt ↑ / ↓', 'Conversation above or below'],
       ['Alt Shift ↑ / ↓', 'Unread conversation above or below'],
       ['↑ / ↓', 'Between messages'],
-      ['Enter', 'Actions of the chosen message'],
+      ['Enter', 'Actions of the chosen message, Tab to what is in it'],
       ['R', 'Reply to it'],
       ['E', 'React to it'],
       ['↑ when empty', 'Edit your last message'],
@@ -317,6 +321,9 @@ export const words = {
     starting: 'Starting your node…',
     stopped: 'Node stopped. Restart it with `parley up`',
     stoppedKept: 'You can read what is here. Nothing is lost.',
+    onlyHere: (k: number) => count(k, '# message is only in this tab.', '# messages are only in this tab.'),
+    draftsHere: (k: number) => count(k, '# draft is not saved yet.', '# drafts are not saved yet.'),
+    keepOpen: 'Keep this tab open.',
     reconnect: 'Reconnect',
     quiet: 'Connected to your node',
   },
