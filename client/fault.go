@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -15,6 +16,7 @@ type Fault struct {
 	Reason     string // of the closed list in docs/words.md; empty when the node did not answer
 	Message    string // for people
 	RetryAfter time.Duration
+	Candidates []string // ids that a name may mean, with AMBIGUOUS
 }
 
 // FaultOf takes err apart, and reports false for one that no call returned.
@@ -33,6 +35,9 @@ func FaultOf(err error) (Fault, bool) {
 		case *errdetails.ErrorInfo:
 			if v.GetDomain() == "parley" {
 				f.Reason = v.GetReason()
+				if ids := v.GetMetadata()["candidates"]; ids != "" {
+					f.Candidates = strings.Split(ids, ",")
+				}
 			}
 		case *errdetails.RetryInfo:
 			f.RetryAfter = v.GetRetryDelay().AsDuration()

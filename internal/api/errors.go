@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -61,6 +62,7 @@ func find(err error) (row, bool) {
 	var cooling *chat.CoolingError
 	var busy *busyError
 	var scope *scopeError
+	var several *ambiguousError
 	switch {
 	case errors.As(err, &cooling):
 		return row{code: connect.CodeResourceExhausted, reason: "COOLING_PERIOD"}, true
@@ -70,6 +72,8 @@ func find(err error) (row, bool) {
 		return row{code: connect.CodeFailedPrecondition, reason: "CONTENT_WARNING"}, true
 	case errors.As(err, &scope):
 		return row{code: connect.CodePermissionDenied, reason: "SCOPE"}, true
+	case errors.As(err, &several):
+		return row{code: connect.CodeNotFound, reason: "AMBIGUOUS"}, true
 	}
 	for _, r := range table {
 		if errors.Is(err, r.err) {
@@ -94,7 +98,11 @@ func (s *Server) fault(ctx context.Context, err error) *connect.Error {
 		text = sentence(err)
 	}
 	fault := connect.NewError(r.code, errors.New(text))
-	detail(fault, &errdetails.ErrorInfo{Reason: r.reason, Domain: errorDomain})
+	info := &errdetails.ErrorInfo{Reason: r.reason, Domain: errorDomain}
+	if several := new(ambiguousError); errors.As(err, &several) {
+		info.Metadata = map[string]string{"candidates": strings.Join(several.candidates, ",")}
+	}
+	detail(fault, info)
 	detail(fault, &errdetails.LocalizedMessage{Locale: "en", Message: text})
 	if after, ok := retryAfter(err); ok {
 		detail(fault, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})

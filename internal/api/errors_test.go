@@ -66,6 +66,7 @@ func TestEveryErrorHasItsRow(t *testing.T) {
 		{err: chat.ErrCursorExpired, code: connect.CodeOutOfRange, reason: "CURSOR_EXPIRED", words: "Read the state again"},
 		{err: errUnauthenticated, code: connect.CodeUnauthenticated, reason: "UNAUTHENTICATED", words: "not logged in"},
 		{err: &scopeError{need: "scope messages:read"}, code: connect.CodePermissionDenied, reason: "SCOPE", words: "messages:read"},
+		{err: &ambiguousError{text: "2 people are called \"Maya\"", candidates: []string{"a", "b"}}, code: connect.CodeNotFound, reason: "AMBIGUOUS", words: "2 people are called"},
 		{err: errNoPage, code: connect.CodeFailedPrecondition, reason: "NO_PAGE", words: "serves no page"},
 		{err: errStopping, code: connect.CodeUnavailable, reason: "STOPPING", words: "Nothing stored is lost"},
 		{err: context.Canceled, code: connect.CodeCanceled, reason: "CANCELED", words: "canceled"},

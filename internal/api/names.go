@@ -18,6 +18,14 @@ const (
 	maxCandidates = 8
 )
 
+// ambiguousError says that a name or the beginning of an id means several.
+type ambiguousError struct {
+	text       string
+	candidates []string // ids, at most maxCandidates
+}
+
+func (e *ambiguousError) Error() string { return e.text }
+
 // account reads an account id.
 func account(field, text string) (chat.AccountID, error) {
 	id, _, err := identity.ParseAccountID(strings.TrimPrefix(strings.TrimSpace(text), peoplePrefix))
@@ -78,7 +86,7 @@ func byName(tx *store.Tx, name string) (chat.AccountID, error) {
 	for _, c := range found[:min(len(found), maxCandidates)] {
 		ids = append(ids, string(c.Account))
 	}
-	return "", invalid("conversation", "%d people are called %q: %s", len(found), name, strings.Join(ids, ", "))
+	return "", &ambiguousError{text: fmt.Sprintf("%d people are called %q", len(found), name), candidates: ids}
 }
 
 // messageID reads a message id, or a prefix that only one message has.
@@ -104,7 +112,7 @@ func messageID(tx *store.Tx, field, text string) (chat.MessageID, error) {
 	for i, id := range found {
 		ids[i] = id.String()
 	}
-	return chat.MessageID{}, invalid(field, "several messages begin with %s: %s", text, strings.Join(ids, ", "))
+	return chat.MessageID{}, &ambiguousError{text: "several messages begin with " + text, candidates: ids}
 }
 
 // message reads a message by the text of its id.

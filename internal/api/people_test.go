@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestNamesAreNeverGuessed(t *testing.T) {
 	}
 	_, err := send("maya")
 	f, _ := client.FaultOf(err)
-	if f.Reason != "INVALID" || !strings.Contains(f.Message, string(stranger)) || !strings.Contains(f.Message, other.account()) {
+	if f.Reason != "AMBIGUOUS" || !slices.Contains(f.Candidates, string(stranger)) || !slices.Contains(f.Candidates, other.account()) {
 		t.Errorf("ambiguous: %v", err)
 	}
 	if _, err := n.local.People.UpdateContact(ctx, &apiv1.UpdateContactRequest{Account: other.account(), Petname: proto.String("Maya K"), Verified: proto.Bool(true)}); err != nil {

@@ -228,7 +228,7 @@ func (s *Server) addToken(ctx context.Context, t store.Token) error {
 }
 
 // dropToken ends a token at once, named by its id or the first digits of it.
-// It fails with chat.ErrNotFound, or chat.ErrInvalid when several begin so.
+// It fails with chat.ErrNotFound, or an ambiguousError when several begin so.
 func (s *Server) dropToken(ctx context.Context, id string) error {
 	if len(id) < minPrefix {
 		return invalid("id", "give at least %d digits", minPrefix)
@@ -239,7 +239,11 @@ func (s *Server) dropToken(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: no token with this id", chat.ErrNotFound)
 	case 1:
 	default:
-		return invalid("id", "%d tokens begin with %s", len(found), id)
+		ids := make([]string, 0, maxCandidates)
+		for _, t := range found[:min(len(found), maxCandidates)] {
+			ids = append(ids, tokenID(t.Hash))
+		}
+		return &ambiguousError{text: fmt.Sprintf("%d tokens begin with %s", len(found), id), candidates: ids}
 	}
 	hash := found[0].Hash
 	if err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error { return tx.DeleteToken(hash) }); err != nil {

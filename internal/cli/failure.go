@@ -99,7 +99,7 @@ func explain(err error) wrong {
 	if f, ok := errors.AsType[*failure](err); ok {
 		w.Message, w.Hint, w.Reason, w.Candidates, retry = f.what, f.hint, f.reason, f.candidates, f.retryAfter
 	} else if e, ok := client.FaultOf(err); ok {
-		w.Message, w.Reason, w.Code, retry = e.Message, e.Reason, e.Code, e.RetryAfter
+		w.Message, w.Reason, w.Code, w.Candidates, retry = e.Message, e.Reason, e.Code, e.Candidates, e.RetryAfter
 		w.Hint = reasonHints[e.Reason]
 		if w.Exit == exitNotRunning && e.Reason == "" {
 			w.Message, w.Hint = "node stopped", "restart it with `parley up`"
