@@ -15,10 +15,18 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-check: setup lint gen-check test web-check web-test fuzz-short e2e-short e2e-web ## all that CI runs
+check: setup lint gen-check test bench-short web-check web-test fuzz-short e2e-short e2e-web ## all that CI runs
 
 test: ## unit, property and simulated-network tests
-	go test -timeout 10m ./...
+	go test -timeout 10m $$(go list ./... | grep -v /parleytest/bench)
+
+.PHONY: bench-short
+bench-short: ## measurements against the committed figures, alone on the machine
+	go test -count=1 -timeout 10m ./parleytest/bench
+
+bench: ## measure one AREA of dm, dht, store, api, node (none: all): JSON lines
+	@go test -count=1 -timeout 60m -v -run 'TestBench/^($(or $(AREA),.*))$$' ./parleytest/bench -args -full \
+	  | awk '/^[{]/ { print; fflush(); next } { print > "/dev/stderr" }'
 
 race: ## the same under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race -timeout 30m ./...

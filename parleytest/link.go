@@ -28,12 +28,13 @@ type wires struct {
 	mu   sync.Mutex
 	down map[string]bool    // IP -> pulled out
 	cut  map[[2]string]bool // sorted pair of IPs -> no packets
+	sent map[string]int64   // IP -> bytes in packets it sent or was sent
 }
 
 func newWires(latency time.Duration) *wires {
 	return &wires{
 		net:  &simnet.Simnet{LatencyFunc: simnet.StaticLatency(latency), Logger: quiet},
-		down: map[string]bool{}, cut: map[[2]string]bool{},
+		down: map[string]bool{}, cut: map[[2]string]bool{}, sent: map[string]int64{},
 	}
 }
 
@@ -50,10 +51,16 @@ func (w *wires) set(change func()) {
 	change()
 }
 
-func (w *wires) passes(from, to string) bool {
+// passes reports whether a packet of n bytes gets through, and counts it.
+func (w *wires) passes(from, to string, n int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return !w.down[from] && !w.down[to] && !w.cut[pair(from, to)]
+	if w.down[from] || w.down[to] || w.cut[pair(from, to)] {
+		return false
+	}
+	w.sent[from] += int64(n)
+	w.sent[to] += int64(n)
+	return true
 }
 
 // options make a libp2p host live on a simulated link.
@@ -95,7 +102,7 @@ type cutConn struct {
 }
 
 func (c *cutConn) WriteTo(p []byte, to net.Addr) (int, error) {
-	if u, ok := to.(*net.UDPAddr); ok && !c.wires.passes(c.ip, u.IP.String()) {
+	if u, ok := to.(*net.UDPAddr); ok && !c.wires.passes(c.ip, u.IP.String(), len(p)) {
 		return len(p), nil
 	}
 	return c.SimConn.WriteTo(p, to)

@@ -48,6 +48,14 @@ func (n *Node) Device() chat.DeviceID { return n.device }
 // Client speaks the real API over an in-memory connection.
 func (n *Node) Client() *client.Client { return n.api }
 
+// Bytes is what the node's packets carried so far, both ways, QUIC included
+// and UDP and IP not.
+func (n *Node) Bytes() int64 {
+	var total int64
+	n.w.wires.set(func() { total = n.w.wires.sent[n.ip] })
+	return total
+}
+
 // Inside is the running node itself, for what the API does not say.
 func (n *Node) Inside() *node.Node { return n.node }
 

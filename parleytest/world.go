@@ -83,6 +83,22 @@ func (w *World) Restart(i int) {
 	w.nodes[i].awaitReady()
 }
 
+// RestartAll is Restart of several nodes at a time: all of them are gone
+// before the first comes back.
+func (w *World) RestartAll(nodes ...int) {
+	w.t.Helper()
+	for _, i := range nodes {
+		w.nodes[i].stop()
+	}
+	for _, i := range nodes {
+		w.wires.set(func() { delete(w.wires.down, w.nodes[i].ip) })
+		w.nodes[i].start()
+	}
+	for _, i := range nodes {
+		w.nodes[i].awaitReady()
+	}
+}
+
 // Cut stops all packets between two nodes.
 func (w *World) Cut(i, j int) {
 	w.wires.set(func() { w.wires.cut[pair(w.nodes[i].ip, w.nodes[j].ip)] = true })

@@ -41,6 +41,8 @@ func TestBench(t *testing.T) {
 type suite struct {
 	gates Gates
 	out   *Printer
+
+	ours, bare []simulation // by seed, once measured
 }
 
 // sized is short or full, whichever runs.

@@ -126,3 +126,17 @@ func CPUOf(fn func() error) (time.Duration, error) {
 	err := fn()
 	return CPU() - before, err
 }
+
+// Paired is the line of runs that were measured elsewhere, ours and the
+// baseline's under the same seeds.
+func Paired(metric, unit string, ours, base []float64) (Line, error) {
+	if len(ours) == 0 || len(ours) != len(base) {
+		return Line{}, fmt.Errorf("measuring %s: %d runs against %d", metric, len(ours), len(base))
+	}
+	ratios := make([]float64, len(ours))
+	for i := range ours {
+		ratios[i] = ours[i] / base[i]
+	}
+	baseline, ratio := Median(base), Median(ratios)
+	return Line{Metric: metric, Value: Median(ours), Unit: unit, Baseline: &baseline, Ratio: &ratio, N: len(ours)}, nil
+}

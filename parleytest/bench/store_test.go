@@ -26,7 +26,7 @@ import (
 const (
 	commitGroup = 64
 	textBytes   = 200
-	peer        = chat.AccountID("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN")
+	pal         = chat.AccountID("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN")
 	rareWord    = "zeugma"
 )
 
@@ -48,7 +48,7 @@ func message(i int) *chat.Message {
 func written(i int, text string) *chat.Message {
 	at := time.UnixMilli(1_760_000_000_000 + int64(i)*100)
 	m := &chat.Message{
-		Conversation: chat.PrivateConversation(peer), Author: peer, Device: chat.DeviceID(peer), Epoch: 1, Number: uint64(i + 1),
+		Conversation: chat.PrivateConversation(pal), Author: pal, Device: chat.DeviceID(pal), Epoch: 1, Number: uint64(i + 1),
 		Time: chat.NewHLC(at), Kind: chat.KindText, Text: chat.Body(text), Received: at,
 	}
 	seed := sha256.Sum256(binary.BigEndian.AppendUint64([]byte("content"), uint64(i)))
@@ -382,7 +382,7 @@ func benchShelf(t *testing.T, s *suite, dir string) {
 // places are positions all over the conversation, in random order.
 func places(db *store.DB, n int) ([]string, error) {
 	var out []string
-	page := store.Page{Conversation: chat.PrivateConversation(peer), Limit: 500, Newest: true}
+	page := store.Page{Conversation: chat.PrivateConversation(pal), Limit: 500, Newest: true}
 	for more := true; more; {
 		err := db.Read(context.Background(), func(tx *store.Tx) error {
 			_, prev, _, err := tx.Messages(page)
@@ -403,7 +403,7 @@ func places(db *store.DB, n int) ([]string, error) {
 func pages(db *store.DB, places []string, times int) error {
 	for i := range times {
 		err := db.Read(context.Background(), func(tx *store.Tx) error {
-			list, _, _, err := tx.Messages(store.Page{Conversation: chat.PrivateConversation(peer), Before: places[i%len(places)], Limit: 50})
+			list, _, _, err := tx.Messages(store.Page{Conversation: chat.PrivateConversation(pal), Before: places[i%len(places)], Limit: 50})
 			return errors.Join(err, undelivered(len(list), 50))
 		})
 		if err != nil {
