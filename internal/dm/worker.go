@@ -95,6 +95,7 @@ func (w *worker) run(ctx context.Context) result {
 		}
 		return result{}
 	}
+	w.c.doubtList(w.account, [32]byte{}, time.Now()) // beside the running session
 	rows, reason, err := w.next(ctx)
 	if err != nil {
 		w.c.log.Debug("outbox not read", "device", w.device.Short(), "cause", err)
@@ -137,12 +138,33 @@ func (w *worker) next(ctx context.Context) (rows []store.OutboxRow, reason strin
 				rows = append(rows, row)
 			}
 		}
-		return nil
+		if len(rows) > 0 {
+			reason, err = w.held(tx)
+		}
+		return err
 	})
-	if err != nil {
-		return nil, "", err
+	if err != nil || reason != "" {
+		return nil, reason, err
 	}
 	return w.prepare(ctx, rows)
+}
+
+// held is why nothing may go to the device now, session or not: its account
+// contradicts itself, or does not list it any more.
+func (w *worker) held(tx *store.Tx) (reason string, err error) {
+	switch disputed, err := w.c.directory.Disputed(tx, w.account); {
+	case err != nil:
+		return "", err
+	case disputed:
+		return waitListsDiffer, nil
+	}
+	switch listed, err := w.c.listed(tx, w.account, w.device); {
+	case err != nil:
+		return "", err
+	case !listed:
+		return waitDevicesChanged, nil
+	}
+	return "", nil
 }
 
 // room is how many rows more may fly, which of those behind row after do, and
