@@ -38,6 +38,19 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	openTest(t, dir)
 }
 
+// A folder's name is anything: "Application Support" on macOS.
+func TestFolderNames(t *testing.T) {
+	for _, name := range []string{"Application Support", "a+b", "50%20", "a&b=c#d", "Привет"} {
+		dir := filepath.Join(t.TempDir(), name)
+		db := openTest(t, dir)
+		add(t, db, text(ana, 1, "hello"))
+		if err := db.Close(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		openTest(t, dir)
+	}
+}
+
 func TestKeyFaults(t *testing.T) {
 	dir := t.TempDir()
 	db := openTest(t, dir)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ncruces/go-sqlite3"
@@ -29,7 +30,9 @@ type conn struct {
 
 // openConn opens the database at path under the encrypting file layer.
 func openConn(path, vfs string, key []byte, cacheKiB int, relaxed bool) (*conn, error) {
-	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: url.Values{"vfs": {vfs}, "modeof": {path}}.Encode()}
+	query := url.Values{"vfs": {vfs}, "modeof": {path}}.Encode()
+	query = strings.ReplaceAll(query, "+", "%20") // SQLite reads a plus as a plus
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: query}
 	db, err := sqlite3.OpenFlags(u.String(), sqlite3.OPEN_READWRITE|sqlite3.OPEN_CREATE|sqlite3.OPEN_URI|sqlite3.OPEN_EXRESCODE)
 	if err != nil {
 		return nil, err
