@@ -57,18 +57,10 @@ func signDHIdentity(device ed25519.PrivateKey, key [32]byte, now time.Time) []by
 	}))
 }
 
-// OpenBundle verifies signed bundle bytes for use in a handshake: both
+// openBundle verifies signed bundle bytes for use in a handshake: both
 // signatures, suite, the KEM key and the window. It fails with
 // chat.ErrInvalid. Whether the account lists the device is the caller's
 // question.
-func OpenBundle(signed []byte, now time.Time) (seal.Bundle, time.Time, error) {
-	b, until, err := openBundle(signed, now)
-	if err != nil {
-		return seal.Bundle{}, time.Time{}, fmt.Errorf("opening bundle: %w", err)
-	}
-	return b, until, nil
-}
-
 func openBundle(signed []byte, now time.Time) (seal.Bundle, time.Time, error) {
 	p := new(wirev1.Bundle)
 	if _, err := openSelfSigned(signed, seal.PurposeBundle, maxBundle, p, p.GetDeviceKey); err != nil {

@@ -313,7 +313,11 @@ func TestDeviceBelongsToWhomItNames(t *testing.T) {
 			t.Fatal("our own device was given away")
 		}
 		learn(bo.manifest())
-		if _, err := w.dir.LearnDevice(t.Context(), bo.deviceRecord()); err != nil {
+		record, err := OpenDeviceRecord(bo.deviceRecord(), noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.dir.keep(t.Context(), record); err != nil {
 			t.Fatal(err)
 		}
 		if got := owner(bo.deviceID()); got != bo.accountID() {

@@ -37,7 +37,7 @@ func FuzzBundle(f *testing.F) {
 	f.Add(ana.bundle())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, signed := range [][]byte{SignedBytes(ana.device, seal.PurposeBundle, b), b} {
-			bundle, until, err := OpenBundle(signed, noon)
+			bundle, until, err := openBundle(signed, noon)
 			if err != nil {
 				continue
 			}

@@ -45,26 +45,6 @@ func (d *Directory) LearnIn(tx *store.Tx, signed []byte, now time.Time) (*Manife
 	return m, nil
 }
 
-// LearnDevice verifies and caches a device record that a peer handed over. A
-// record below the cached one is passed over; the newer one is returned.
-func (d *Directory) LearnDevice(ctx context.Context, signed []byte) (*DeviceRecord, error) {
-	r, err := OpenDeviceRecord(signed, time.Now())
-	if err != nil {
-		return nil, fmt.Errorf("learning device: %w", err)
-	}
-	cached, err := d.cachedDevice(ctx, r.Device)
-	if err != nil {
-		return nil, err
-	}
-	if cached != nil && cached.Seq >= r.Seq {
-		return cached, nil
-	}
-	if err := d.keep(ctx, r); err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
 // AccountOf is the account that a device belongs to, as far as we have learned.
 func (d *Directory) AccountOf(tx *store.Tx, dev chat.DeviceID) (chat.AccountID, bool) {
 	if dev == d.keys.Device() {
