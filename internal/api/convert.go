@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,13 +24,15 @@ type view struct {
 	now    time.Time
 	people map[chat.AccountID]store.Contact // as read; at most the people of one answer
 
+	unread map[chat.Conversation]uint32 // as read; at most the conversations of one answer
+
 	cooling   map[chat.AccountID]time.Time
 	connected map[chat.DeviceID]bool // made at first use
 }
 
 func (s *Server) view(tx *store.Tx) *view {
 	return &view{
-		s: s, tx: tx, now: time.Now(), people: map[chat.AccountID]store.Contact{},
+		s: s, tx: tx, now: time.Now(), people: map[chat.AccountID]store.Contact{}, unread: map[chat.Conversation]uint32{},
 		cooling: s.cfg.Courier.Cooling().Load(),
 	}
 }
@@ -160,24 +163,40 @@ func (v *view) conversation(c store.Conversation) (*apiv1.Conversation, error) {
 	return out, err
 }
 
-// conversations is the whole list, the latest first.
-func (v *view) conversations() ([]*apiv1.Conversation, error) {
+// unreadOf is how many messages of a conversation are unread.
+func (v *view) unreadOf(conv chat.Conversation) (uint32, error) {
+	if n, ok := v.unread[conv]; ok {
+		return n, nil
+	}
+	c, err := v.tx.Conversation(conv)
+	if err != nil {
+		return 0, fmt.Errorf("reading conversation: %w", err)
+	}
+	v.unread[conv] = uint32(c.Unread)
+	return v.unread[conv], nil
+}
+
+// conversations is one page of the list, the latest first.
+func (v *view) conversations(p paged) (out []*apiv1.Conversation, next string, err error) {
 	list, err := v.tx.Conversations()
 	if err != nil {
-		return nil, fmt.Errorf("reading conversations: %w", err)
+		return nil, "", fmt.Errorf("reading conversations: %w", err)
 	}
-	out := make([]*apiv1.Conversation, 0, len(list))
+	list, next, err = pageOf(v.s, p, list, func(c store.Conversation) string {
+		var last chat.HLC
+		if c.Last != nil {
+			last = c.Last.Time
+		}
+		return fmt.Sprintf("%016x %s", ^uint64(last), c.Key)
+	}, "ListConversations")
 	for _, c := range list {
 		one, err := v.conversation(c)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		out = append(out, one)
 	}
-	slices.SortStableFunc(out, func(a, b *apiv1.Conversation) int {
-		return b.GetLast().GetTime().AsTime().Compare(a.GetLast().GetTime().AsTime())
-	})
-	return out, nil
+	return out, next, err
 }
 
 func (v *view) contact(c store.Contact) (*apiv1.Contact, error) {
@@ -211,23 +230,25 @@ func (v *view) online(d chat.DeviceID) bool {
 	return v.connected[d]
 }
 
-func (v *view) contacts(requestsOnly bool) ([]*apiv1.Contact, error) {
+// contacts is one page of contacts and requests, or of the requests alone.
+func (v *view) contacts(p paged, requestsOnly bool) (out []*apiv1.Contact, next string, err error) {
 	list, err := v.tx.Contacts()
 	if err != nil {
-		return nil, fmt.Errorf("reading contacts: %w", err)
+		return nil, "", fmt.Errorf("reading contacts: %w", err)
 	}
-	out := make([]*apiv1.Contact, 0, len(list))
+	list = slices.DeleteFunc(list, func(c store.Contact) bool {
+		return c.State == store.ContactNone || requestsOnly && c.State != store.ContactRequest
+	})
+	list, next, err = pageOf(v.s, p, list, func(c store.Contact) string { return string(c.Account) },
+		"ListContacts", strconv.FormatBool(requestsOnly))
 	for _, c := range list {
-		if c.State == store.ContactNone || requestsOnly && c.State != store.ContactRequest {
-			continue
-		}
 		one, err := v.contact(c)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		out = append(out, one)
 	}
-	return out, nil
+	return out, next, err
 }
 
 func (v *view) profile() (*apiv1.Profile, error) {

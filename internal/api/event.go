@@ -32,12 +32,12 @@ func (s eventService) ReadState(ctx context.Context, _ *apiv1.ReadStateRequest) 
 		}
 		out.Account, out.DisplayName = profile.Account, profile.DisplayName
 		if c.may(scopeRead) {
-			if out.Conversations, err = v.conversations(); err != nil {
+			if out.Conversations, _, err = v.conversations(nil); err != nil {
 				return err
 			}
 		}
 		if c.may(scopePeopleRead) {
-			out.Contacts, err = v.contacts(false)
+			out.Contacts, _, err = v.contacts(nil, false)
 		}
 		return err
 	})
@@ -297,11 +297,16 @@ func messageEvent(v *view, row store.LogRow) (*apiv1.Event, error) {
 	if m.Kind != chat.KindText {
 		return nil, nil // its effect is a row of its target
 	}
-	out, err := v.message(m)
-	if row.Kind == store.LogMessage {
-		return &apiv1.Event{What: &apiv1.Event_MessageAdded{MessageAdded: out}}, err
+	unread, err := v.unreadOf(m.Conversation)
+	if err != nil {
+		return nil, err
 	}
-	return &apiv1.Event{What: &apiv1.Event_MessageChanged{MessageChanged: out}}, err
+	out, err := v.message(m)
+	event := &apiv1.Event{What: &apiv1.Event_MessageChanged{MessageChanged: out}, Unread: unread}
+	if row.Kind == store.LogMessage {
+		event.What = &apiv1.Event_MessageAdded{MessageAdded: out}
+	}
+	return event, err
 }
 
 func blockEvent(v *view, a chat.AccountID) (*apiv1.Event, error) {

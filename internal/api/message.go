@@ -142,10 +142,10 @@ func (s messageService) ExplainMessage(ctx context.Context, req *apiv1.ExplainMe
 	})
 }
 
-func (s messageService) ListConversations(ctx context.Context, _ *apiv1.ListConversationsRequest) (*apiv1.ListConversationsResponse, error) {
+func (s messageService) ListConversations(ctx context.Context, req *apiv1.ListConversationsRequest) (*apiv1.ListConversationsResponse, error) {
 	out := &apiv1.ListConversationsResponse{}
 	return out, s.read(ctx, func(v *view) (err error) {
-		out.Conversations, err = v.conversations()
+		out.Conversations, out.NextPageToken, err = v.conversations(req)
 		return err
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"slices"
+	"sort"
 	"strings"
 
 	"parley/internal/chat"
@@ -49,6 +51,37 @@ func pageSize(asked int32) (int, error) {
 		return chat.PageSize, nil
 	}
 	return min(int(asked), chat.MaxPageSize), nil
+}
+
+// paged is a request for one page.
+type paged interface {
+	GetPageSize() int32
+	GetPageToken() string
+}
+
+// pageOf sorts a list that memory holds anyway by key and cuts one page out of
+// it: what comes after the position of the token, so that nothing is skipped
+// when rows come and go. Without a size, or without p, it is the whole list.
+func pageOf[T any](s *Server, p paged, list []T, key func(T) string, query ...string) ([]T, string, error) {
+	slices.SortFunc(list, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+	if p == nil || p.GetPageSize() == 0 && p.GetPageToken() == "" {
+		return list, "", nil
+	}
+	size, err := pageSize(p.GetPageSize())
+	if err != nil {
+		return nil, "", err
+	}
+	after, err := s.position(p.GetPageToken(), query...)
+	if err != nil {
+		return nil, "", err
+	}
+	if after != "" {
+		list = list[sort.Search(len(list), func(i int) bool { return key(list[i]) > after }):]
+	}
+	if len(list) <= size {
+		return list, "", nil
+	}
+	return list[:size], s.pageToken(key(list[size-1]), query...), nil
 }
 
 // cursorText is a cursor as apps see it.

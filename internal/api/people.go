@@ -15,7 +15,7 @@ import (
 func (s peopleService) ListContacts(ctx context.Context, req *apiv1.ListContactsRequest) (*apiv1.ListContactsResponse, error) {
 	out := &apiv1.ListContactsResponse{}
 	return out, s.read(ctx, func(v *view) (err error) {
-		out.Contacts, err = v.contacts(req.Requests)
+		out.Contacts, out.NextPageToken, err = v.contacts(req, req.Requests)
 		return err
 	})
 }

@@ -174,6 +174,43 @@ func TestWatchCoalesces(t *testing.T) {
 	t.Fatal(stream.Err())
 }
 
+// TestUnreadComesWithMessages: a reader need not count.
+func TestUnreadComesWithMessages(t *testing.T) {
+	n := newNode(t, newWorld(), "Ana")
+	stream, err := n.local.Events.Watch(t.Context(), &apiv1.WatchRequest{})
+	if err != nil || !stream.Receive() {
+		t.Fatal(err, stream.Err())
+	}
+	defer stream.Close()
+	await := func(what string, want uint32, ok func(*apiv1.Event) bool) {
+		t.Helper()
+		for stream.Receive() {
+			for _, e := range stream.Msg().Events {
+				if ok(e) {
+					if e.Unread != want {
+						t.Errorf("%s: %d unread, want %d", what, e.Unread, want)
+					}
+					return
+				}
+			}
+		}
+		t.Fatalf("%s: %v", what, stream.Err())
+	}
+	var last *chat.Message
+	for i := range uint32(3) {
+		last = n.incoming("hello")
+		await("added", i+1, func(e *apiv1.Event) bool { return e.GetMessageAdded().GetId() == last.ID.String() })
+	}
+	if _, err := n.local.Messages.MarkRead(t.Context(), &apiv1.MarkReadRequest{Conversation: string(stranger), Message: last.ID.String()}); err != nil {
+		t.Fatal(err)
+	}
+	sent, err := n.local.Messages.SendMessage(t.Context(), &apiv1.SendMessageRequest{Conversation: string(stranger), Text: "hello you"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await("after reading", 0, func(e *apiv1.Event) bool { return e.GetMessageAdded().GetId() == sent.Message.Id })
+}
+
 func (n *node) cursor() string {
 	n.t.Helper()
 	state, err := n.local.Events.ReadState(n.t.Context(), &apiv1.ReadStateRequest{})

@@ -284,7 +284,10 @@ type Event struct {
 	//	*Event_Blocked
 	//	*Event_Unblocked
 	//	*Event_ProfileChanged
-	What          isEvent_What `protobuf_oneof:"what"`
+	What isEvent_What `protobuf_oneof:"what"`
+	// With a message: unread messages of its conversation now. A page need not
+	// count itself, where edits and deletions would lead it astray.
+	Unread        uint32 `protobuf:"varint,10,opt,name=unread,proto3" json:"unread,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -403,6 +406,13 @@ func (x *Event) GetProfileChanged() *Profile {
 		}
 	}
 	return nil
+}
+
+func (x *Event) GetUnread() uint32 {
+	if x != nil {
+		return x.Unread
+	}
+	return 0
 }
 
 type isEvent_What interface {
@@ -591,7 +601,7 @@ const file_parley_api_v1_event_proto_rawDesc = "" +
 	"\x06events\x18\x02 \x03(\v2\x14.parley.api.v1.EventR\x06events\x12\x1a\n" +
 	"\bgreeting\x18\x03 \x01(\bR\bgreeting\x12*\n" +
 	"\x05pulse\x18\x04 \x01(\v2\x14.parley.api.v1.PulseR\x05pulse\x120\n" +
-	"\acooling\x18\x05 \x03(\v2\x16.parley.api.v1.CoolingR\acooling\"\xe8\x03\n" +
+	"\acooling\x18\x05 \x03(\v2\x16.parley.api.v1.CoolingR\acooling\"\x80\x04\n" +
 	"\x05Event\x12\x16\n" +
 	"\x06cursor\x18\x01 \x01(\tR\x06cursor\x12=\n" +
 	"\rmessage_added\x18\x02 \x01(\v2\x16.parley.api.v1.MessageH\x00R\fmessageAdded\x12A\n" +
@@ -601,7 +611,9 @@ const file_parley_api_v1_event_proto_rawDesc = "" +
 	"\x0fcontact_removed\x18\x06 \x01(\tH\x00R\x0econtactRemoved\x12\x1a\n" +
 	"\ablocked\x18\a \x01(\tH\x00R\ablocked\x12\x1e\n" +
 	"\tunblocked\x18\b \x01(\tH\x00R\tunblocked\x12A\n" +
-	"\x0fprofile_changed\x18\t \x01(\v2\x16.parley.api.v1.ProfileH\x00R\x0eprofileChangedB\x06\n" +
+	"\x0fprofile_changed\x18\t \x01(\v2\x16.parley.api.v1.ProfileH\x00R\x0eprofileChanged\x12\x16\n" +
+	"\x06unread\x18\n" +
+	" \x01(\rR\x06unreadB\x06\n" +
 	"\x04what\"k\n" +
 	"\aProfile\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12!\n" +

@@ -23,7 +23,9 @@ const (
 
 type ListContactsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Requests      bool                   `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"` // only those who wait for an answer
+	Requests      bool                   `protobuf:"varint,1,opt,name=requests,proto3" json:"requests,omitempty"`                 // only those who wait for an answer
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0: all of them, up to 10,000; at most 500
+	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -65,9 +67,24 @@ func (x *ListContactsRequest) GetRequests() bool {
 	return false
 }
 
+func (x *ListContactsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListContactsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 type ListContactsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Contacts      []*Contact             `protobuf:"bytes,1,rep,name=contacts,proto3" json:"contacts,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"` // empty: that was the last page
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -107,6 +124,13 @@ func (x *ListContactsResponse) GetContacts() []*Contact {
 		return x.Contacts
 	}
 	return nil
+}
+
+func (x *ListContactsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 type AddContactRequest struct {
@@ -785,11 +809,15 @@ var File_parley_api_v1_people_proto protoreflect.FileDescriptor
 
 const file_parley_api_v1_people_proto_rawDesc = "" +
 	"\n" +
-	"\x1aparley/api/v1/people.proto\x12\rparley.api.v1\x1a\x19parley/api/v1/types.proto\"1\n" +
+	"\x1aparley/api/v1/people.proto\x12\rparley.api.v1\x1a\x19parley/api/v1/types.proto\"m\n" +
 	"\x13ListContactsRequest\x12\x1a\n" +
-	"\brequests\x18\x01 \x01(\bR\brequests\"J\n" +
+	"\brequests\x18\x01 \x01(\bR\brequests\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"r\n" +
 	"\x14ListContactsResponse\x122\n" +
-	"\bcontacts\x18\x01 \x03(\v2\x16.parley.api.v1.ContactR\bcontacts\"x\n" +
+	"\bcontacts\x18\x01 \x03(\v2\x16.parley.api.v1.ContactR\bcontacts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"x\n" +
 	"\x11AddContactRequest\x12\x10\n" +
 	"\x03who\x18\x01 \x01(\tR\x03who\x12\x18\n" +
 	"\apetname\x18\x02 \x01(\tR\apetname\x12\x18\n" +
