@@ -82,6 +82,9 @@ const (
 	// outbound ones are never trimmed, so a flood of inbound cannot cut us off (N2).
 	ConnsWanted    = 16
 	ConnsProtected = 8
+	// Anchors are the outbound peers that stood longest, dialled first after a
+	// restart: who fills our lists in the meantime cannot replace all (D1).
+	Anchors = 4
 	// ConnsInbound and the per-address caps stop connection floods. The
 	// library's 8 per address refuses honest users behind one NAT (N2).
 	ConnsInbound     = 128
@@ -129,6 +132,9 @@ const (
 	// DHTRequests per second and peer after DHTRequestBurst (N8).
 	DHTRequests     = 20
 	DHTRequestBurst = 200
+	// DHTPeersPerIP times these paces are one address's: a household's nodes
+	// behind one router, and no gain in making up peers.
+	DHTPeersPerIP = 4
 	// DHTMinAsked peers, or all there are, must answer before a record counts
 	// as absent, and must take one before it counts as published (D3).
 	DHTMinAsked = 8

@@ -103,13 +103,17 @@ func pulseOf(s p2p.Status, h store.Health) api.Pulse {
 }
 
 func (n *Node) remember(ctx context.Context) error {
-	peers := n.host.Remember()
+	return n.keepPeers(ctx, n.host.Remember())
+}
+
+// keepPeers writes peers down so that they are read in the same order.
+func (n *Node) keepPeers(ctx context.Context, peers []p2p.Peer) error {
 	if len(peers) == 0 {
 		return nil
 	}
 	now := time.Now()
 	return n.db.Write(ctx, func(tx *store.Tx) error {
-		for _, p := range peers {
+		for _, p := range slices.Backward(peers) { // what is written last is read first
 			if err := tx.RememberPeer(store.RememberedPeer{Device: p.Device, Addrs: p.Addrs, Seen: now}); err != nil {
 				return err
 			}

@@ -196,11 +196,11 @@ func addrTexts(addrs []ma.Multiaddr) []string {
 	return out
 }
 
-// Remember lists the connected devices we dialled or that can be dialled, the
-// longest known first: what to hand to Config.Remembered after a restart.
+// Remember lists the connected devices that can be dialled: what to hand to
+// Config.Remembered after a restart. First come the anchors, the chat.Anchors
+// that we dialled and that stood longest, then the others by age.
 func (h *Host) Remember() []Peer {
-	infos := h.Peers()
-	slices.SortStableFunc(infos, func(a, b PeerInfo) int { return a.Since.Compare(b.Since) })
+	infos := anchorsFirst(h.Peers())
 	var out []Peer
 	for _, info := range infos {
 		id, err := peerOf(info.Device)
@@ -218,6 +218,19 @@ func (h *Host) Remember() []Peer {
 		}
 	}
 	return out
+}
+
+// anchorsFirst reorders peers that come oldest first.
+func anchorsFirst(infos []PeerInfo) []PeerInfo {
+	anchors := 0
+	for i, info := range infos {
+		if anchors < chat.Anchors && info.Direction == "out" && !info.Relayed {
+			copy(infos[anchors+1:i+1], infos[anchors:i])
+			infos[anchors] = info
+			anchors++
+		}
+	}
+	return infos
 }
 
 // keepGuides gives configured peers addresses that do not age.

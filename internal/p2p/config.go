@@ -56,7 +56,8 @@ type Config struct {
 	// Bootstrap are multiaddresses with a /p2p part, asked after Remembered.
 	Bootstrap   []string
 	NoBootstrap bool
-	Remembered  []Peer
+	// Remembered are dialled before Bootstrap, in the order of Remember.
+	Remembered []Peer
 	// Infra nodes serve the DHT and relay without waiting to learn that they
 	// are publicly reachable.
 	Infra bool

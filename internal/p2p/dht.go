@@ -70,7 +70,7 @@ func (h *Host) buildDHT() error {
 	}
 	entrance := newEntrance(h)
 	var err error
-	h.dht, err = dht.New(kadHost{h.host, h},
+	h.dht, err = dht.New(kadHost{h.host, h, entrance},
 		dht.ProtocolPrefix(kadPrefix),
 		dht.Mode(mode),
 		dht.Validator(h.validator),

@@ -3,6 +3,7 @@ package p2p
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -131,19 +132,30 @@ func (h *Host) lookAgain() {
 }
 
 // findPeers dials until enough are connected: first who was there before,
-// then, if too few are left, the bootstrap peers.
+// anchors ahead, then, if too few are left, the bootstrap peers.
 func (h *Host) findPeers(ctx context.Context) {
-	h.dialSome(ctx, h.past)
+	h.dialSome(ctx, dialOrder(h.past))
 	if h.connected() < chat.ConnsWanted {
-		h.dialSome(ctx, h.guide)
+		h.dialSome(ctx, shuffled(h.guide))
 	}
 }
 
+func dialOrder(past []peer.AddrInfo) []peer.AddrInfo {
+	anchors := min(len(past), chat.Anchors)
+	return slices.Concat(past[:anchors], shuffled(past[anchors:]))
+}
+
+func shuffled(peers []peer.AddrInfo) []peer.AddrInfo {
+	out := slices.Clone(peers)
+	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out
+}
+
+// dialSome dials peers in their order, several at once.
 func (h *Host) dialSome(ctx context.Context, peers []peer.AddrInfo) {
 	var group errgroup.Group
 	group.SetLimit(dialAtOnce)
-	for _, i := range rand.Perm(len(peers)) {
-		p := peers[i]
+	for _, p := range peers {
 		if ctx.Err() != nil || h.connected() >= chat.ConnsWanted {
 			break
 		}

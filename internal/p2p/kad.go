@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"time"
 
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -29,7 +30,8 @@ const (
 // here its streams get our bounds.
 type kadHost struct {
 	host.Host
-	h *Host
+	h        *Host
+	entrance *entrance
 }
 
 // SetStreamHandler serves requests on bounded streams.
@@ -43,7 +45,8 @@ func (k kadHost) SetStreamHandler(id protocol.ID, fn network.StreamHandler) {
 			return
 		}
 		defer s.Scope().ReleaseMemory(kadMemory)
-		fn(&kadStream{Stream: s, limit: kadRequest})
+		from, addr := s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr()
+		fn(&kadStream{Stream: s, limit: kadRequest, admit: func() bool { return k.entrance.admit(from, addr, time.Now()) }})
 	})
 }
 
@@ -62,6 +65,7 @@ func (k kadHost) NewStream(ctx context.Context, p peer.ID, ids ...protocol.ID) (
 type kadStream struct {
 	network.Stream
 	limit   int
+	admit   func() bool // asked for each message, before its body is read; nil for answers
 	message []byte // with its length; what the library has not read yet
 }
 
@@ -98,6 +102,9 @@ func (s *kadStream) next() error {
 	}
 	if length > uint64(s.limit) {
 		return fmt.Errorf("%w: message of %d bytes", chat.ErrTooLarge, length)
+	}
+	if s.admit != nil && !s.admit() {
+		return fmt.Errorf("%w: requests come too fast", chat.ErrTooLarge)
 	}
 	message := binary.AppendUvarint(make([]byte, 0, binary.MaxVarintLen32+int(length)), length)
 	body := message[len(message):][:length]

@@ -17,6 +17,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"parley/internal/chat"
 )
@@ -115,17 +117,21 @@ func storeKey(key string) ds.Key {
 	return ds.NewKey("/" + name + "/" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString([]byte(key)))
 }
 
-// entrance judges every DHT request before kad-dht handles it. It sees the
-// peer and its address; what it cannot see is whether a put is valid, so
-// invalid ones use up their network's quota too.
+// entrance judges every DHT request before kad-dht handles it: admit before
+// it is read, check when it is decoded. It sees the peer and its address; what
+// it cannot see is whether a put is valid, so invalid ones use up their
+// network's quota too. Peers are free to be made, addresses are not: both have
+// their paces, except on this machine, where all nodes share the address.
 type entrance struct {
 	host  host.Host
 	store *recordStore
 	table *kb.RoutingTable // set once, before the host listens
 
 	requests *paces[peer.ID]      // N8
+	askedBy  *paces[netip.Prefix] // N8, for each IPv4 address or /56
 	newKeys  *paces[netip.Prefix] // D4, for each /24 or /48
 	newLocal *paces[peer.ID]      // D4, on private networks and in small ones
+	newFrom  *paces[netip.Prefix] // D4, there too, for each IPv4 address or /56
 }
 
 func newEntrance(h *Host) *entrance {
@@ -134,8 +140,10 @@ func newEntrance(h *Host) *entrance {
 		host:     h.host,
 		store:    h.store,
 		requests: newPaces[peer.ID](time.Second/chat.DHTRequests, chat.DHTRequestBurst, chat.MaxStrangers),
+		askedBy:  newPaces[netip.Prefix](time.Second/(chat.DHTRequests*chat.DHTPeersPerIP), chat.DHTRequestBurst*chat.DHTPeersPerIP, chat.MaxStrangers),
 		newKeys:  newPaces[netip.Prefix](every, chat.DHTNewBurst, chat.MaxStrangers),
 		newLocal: newPaces[peer.ID](every, chat.DHTNewBurst, chat.MaxStrangers),
+		newFrom:  newPaces[netip.Prefix](every/chat.DHTPeersPerIP, chat.DHTNewBurst*chat.DHTPeersPerIP, chat.MaxStrangers),
 	}
 }
 
@@ -149,11 +157,6 @@ func (e *entrance) check(_ context.Context, s network.Stream, m *pb.Message) {
 }
 
 func (e *entrance) allowed(s network.Stream, m *pb.Message) bool {
-	now := time.Now()
-	from, addr := s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr()
-	if !local(addr) && !e.requests.take(from, now) {
-		return false
-	}
 	if m.GetType() != pb.Message_PUT_VALUE {
 		return true
 	}
@@ -168,11 +171,25 @@ func (e *entrance) allowed(s network.Stream, m *pb.Message) bool {
 	if !small && !e.near(key) {
 		return false
 	}
-	prefix, ok := netOf(addr, 24, 48)
-	if small || local(addr) || !ok {
-		return e.newLocal.take(from, now)
+	return e.mayAdd(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr(), small, time.Now())
+}
+
+// admit takes one request of a connection into account.
+func (e *entrance) admit(from peer.ID, addr ma.Multiaddr, now time.Time) bool {
+	if manet.IsIPLoopback(addr) {
+		return true
 	}
-	return e.newKeys.take(prefix, now)
+	at, ok := netOf(addr, 32, 56)
+	return e.requests.take(from, now) && (!ok || e.askedBy.take(at, now))
+}
+
+// mayAdd takes one new key into account.
+func (e *entrance) mayAdd(from peer.ID, addr ma.Multiaddr, small bool, now time.Time) bool {
+	if prefix, ok := netOf(addr, 24, 48); ok && !small && !local(addr) {
+		return e.newKeys.take(prefix, now)
+	}
+	at, ok := netOf(addr, 32, 56)
+	return e.newLocal.take(from, now) && (!ok || manet.IsIPLoopback(addr) || e.newFrom.take(at, now))
 }
 
 // near reports whether this node is one that should keep the key: within

@@ -1,16 +1,22 @@
 package p2p
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	ds "github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p-kbucket/peerdiversity"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/internal/chat"
 )
@@ -142,5 +148,118 @@ func TestDiversity(t *testing.T) {
 	}
 	if len(d.nets)+len(d.table)+len(d.buckets) != 0 {
 		t.Errorf("left over: %v %v %v", d.nets, d.table, d.buckets)
+	}
+}
+
+// TestRequestPace is N8 and D4: a thousand made-up peers behind one address,
+// private or not, get what an address gets; others get theirs meanwhile.
+func TestRequestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const crowd = 1000
+		for _, at := range []string{"/ip4/9.9.9.9/udp/4717/quic-v1", "/ip4/192.168.1.7/tcp/4717", "/ip6/fd00::7/tcp/4717"} {
+			e := newEntrance(&Host{})
+			addr := ma.StringCast(at)
+			flood := func(take func(p peer.ID) bool) (taken int) {
+				for i := range 10 * crowd {
+					if take(peer.ID(fmt.Sprint(i % crowd))) {
+						taken++
+					}
+				}
+				return taken
+			}
+			limit := chat.DHTRequestBurst * chat.DHTPeersPerIP
+			if n := flood(func(p peer.ID) bool { return e.admit(p, addr, time.Now()) }); n != limit {
+				t.Errorf("%s: %d requests in a burst, want %d", at, n, limit)
+			}
+			time.Sleep(time.Second)
+			if n := flood(func(p peer.ID) bool { return e.admit(p, addr, time.Now()) }); n != chat.DHTRequests*chat.DHTPeersPerIP {
+				t.Errorf("%s: %d requests after a second, want %d", at, n, chat.DHTRequests*chat.DHTPeersPerIP)
+			}
+			limit = chat.DHTNewBurst * chat.DHTPeersPerIP
+			if n := flood(func(p peer.ID) bool { return e.mayAdd(p, addr, true, time.Now()) }); n != limit {
+				t.Errorf("%s: %d new keys in a small network, want %d", at, n, limit)
+			}
+			other := ma.StringCast("/ip4/192.168.1.8/tcp/4717")
+			if !e.admit("honest", other, time.Now()) || !e.mayAdd("honest", other, true, time.Now()) {
+				t.Errorf("%s: a flood keeps another address out", at)
+			}
+		}
+		e := newEntrance(&Host{})
+		one := ma.StringCast("/ip4/9.9.9.9/tcp/4717")
+		loops := []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/4717"), ma.StringCast("/ip6/::1/tcp/4717")}
+		for i := range 2 * chat.DHTRequestBurst {
+			if got, want := e.admit("one", one, time.Now()), i < chat.DHTRequestBurst; got != want {
+				t.Fatalf("request %d of one peer: %v, want %v", i, got, want)
+			}
+			for _, loop := range loops {
+				if !e.admit("one", loop, time.Now()) {
+					t.Fatalf("requests over %s are paced", loop)
+				}
+			}
+		}
+	})
+}
+
+// TestRawRequestPace: what comes too fast is cut off before it is decoded.
+func TestRawRequestPace(t *testing.T) {
+	left := 3
+	request := find(t, "key")
+	s := &kadStream{Stream: &fakeStream{Reader: bytes.NewReader(bytes.Repeat(request, 5))}, limit: kadRequest, admit: func() bool { left--; return left >= 0 }}
+	got, err := io.ReadAll(s)
+	if err == nil || !bytes.Equal(got, bytes.Repeat(request, 3)) || !s.Stream.(*fakeStream).reset {
+		t.Errorf("read %d bytes, %v, want three requests and a reset", len(got), err)
+	}
+}
+
+// fakeStream reads what it is given.
+type fakeStream struct {
+	network.Stream
+	io.Reader
+	reset bool
+}
+
+func (s *fakeStream) Read(p []byte) (int, error) { return s.Reader.Read(p) }
+
+func (s *fakeStream) ResetWithError(network.StreamErrorCode) error {
+	s.reset = true
+	return nil
+}
+
+// TestAnchors is D1: who stood longest among those we chose leads, in what is
+// remembered and in what is dialled.
+func TestAnchors(t *testing.T) {
+	var infos []PeerInfo
+	for i := range 12 {
+		info := PeerInfo{Device: chat.DeviceID(fmt.Sprint(i)), Direction: "in", Relayed: i == 3}
+		if i%2 == 1 {
+			info.Direction = "out"
+		}
+		infos = append(infos, info)
+	}
+	var got []string
+	for _, info := range anchorsFirst(infos) {
+		got = append(got, string(info.Device))
+	}
+	if want := strings.Fields("1 5 7 9 0 2 3 4 6 8 10 11"); !slices.Equal(got, want) {
+		t.Errorf("remembered are %v, want %v", got, want)
+	}
+	var past []peer.AddrInfo
+	for i := range 100 {
+		past = append(past, peer.AddrInfo{ID: peer.ID(fmt.Sprint(i))})
+	}
+	order := dialOrder(past)
+	sorted := true
+	for i := range order {
+		same := order[i].ID == past[i].ID
+		if i < chat.Anchors && !same {
+			t.Errorf("place %d is dialled as %s", i, order[i].ID)
+		}
+		sorted = sorted && same
+	}
+	if sorted || len(order) != len(past) {
+		t.Errorf("%d are dialled, in the order of the list: %v; want all, the rest shuffled", len(order), sorted)
+	}
+	if got := dialOrder(past[:2]); len(got) != 2 {
+		t.Errorf("two remembered make %d", len(got))
 	}
 }

@@ -5,11 +5,14 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
+	"parley/internal/chat"
 	"parley/internal/config"
 	"parley/internal/p2p"
+	"parley/internal/store"
 )
 
 // startNode runs a node on loopback without a page until the test ends.
@@ -73,6 +76,36 @@ func awaitStatus(t *testing.T, h *p2p.Host, what string, ok func(p2p.Status) boo
 		case <-timeout:
 			t.Fatalf("not %s: %+v", what, s)
 		}
+	}
+}
+
+// TestAnchorsStayFirst: the next start dials in the order of Remember.
+func TestAnchorsStayFirst(t *testing.T) {
+	n := startNode(t)
+	var peers []p2p.Peer
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		peers = append(peers, p2p.Peer{Device: chat.DeviceID(name), Addrs: []string{"/ip4/9.9.9.9/tcp/4717"}})
+	}
+	slices.Reverse(peers)
+	for range 2 { // again, as every two minutes
+		if err := n.keepPeers(t.Context(), peers); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := n.db.Read(t.Context(), func(tx *store.Tx) error {
+		kept, err := tx.RememberedPeers(chat.MaxRemembers)
+		if len(kept) != len(peers) {
+			t.Fatalf("%d peers are kept, want %d", len(kept), len(peers))
+		}
+		for i := range kept {
+			if kept[i].Device != peers[i].Device {
+				t.Errorf("place %d is %s's, want %s", i, kept[i].Device, peers[i].Device)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
