@@ -361,7 +361,7 @@ export const steps = [
     await page.waitForFunction(() => !/here now/i.test(document.body.textContent) && !document.querySelector('.light.here'), undefined, { timeout: 5000 });
     assert.ok((await page.locator('li[data-id]').count()) > 10, 'still readable');
     await write(page, 'written while it was down');
-    await page.locator('.pulse .hint', { hasText: '1 message is only in this tab.' }).waitFor();
+    await page.locator('.pulse .hint', { hasText: '1 message is only in this tab.' }).first().waitFor();
     await w.screens.check(page, 'stopped');
     await w.startA();
     await page.waitForFunction(() => document.querySelector('.pulse')?.dataset.code !== 'NET-12');
