@@ -66,7 +66,7 @@ type kadStream struct {
 	network.Stream
 	limit   int
 	admit   func() bool // asked for each message, before its body is read; nil for answers
-	message []byte // with its length; what the library has not read yet
+	message []byte      // with its length; what the library has not read yet
 }
 
 func (s *kadStream) Read(p []byte) (int, error) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +36,7 @@ const (
 	lanAnswer = time.Second     // at most one answer in this time
 	lanDial   = time.Minute     // one dial of the same device in this time
 	lanDials  = 4               // at once
+	lanNodes  = 8               // dials of one machine's devices in lanDial: devices are free to be made up
 	lanAge    = 10 * time.Minute
 )
 
@@ -48,6 +51,7 @@ type lan struct {
 	h        *Host
 	name     string // random, so that it says nothing more than the answer
 	dials    *paces[peer.ID]
+	sources  *paces[netip.Addr]
 	answered time.Time
 }
 
@@ -95,12 +99,17 @@ func lanLinks() ([]lanLink, error) {
 	return links, errors.Join(errs...)
 }
 
+func newLAN(h *Host) *lan {
+	return &lan{
+		h: h, name: strings.ToLower(rand.Text()) + "." + lanService,
+		dials:   newPaces[peer.ID](lanDial, 1, chat.MaxStrangers),
+		sources: newPaces[netip.Addr](lanDial/lanNodes, lanNodes, chat.MaxStrangers),
+	}
+}
+
 // serveLAN asks now and then, answers questions, and dials who answers.
 func (h *Host) serveLAN(ctx context.Context, link lanLink) error {
-	l := &lan{
-		h: h, name: strings.ToLower(rand.Text()) + "." + lanService,
-		dials: newPaces[peer.ID](lanDial, 1, chat.MaxStrangers),
-	}
+	l := newLAN(h)
 	stop := context.AfterFunc(ctx, func() { _ = link.conn.Close() })
 	defer stop()
 	var dialing errgroup.Group
@@ -115,11 +124,13 @@ func (h *Host) serveLAN(ctx context.Context, link lanLink) error {
 			return nil // closed: ctx ended
 		}
 		for time.Now().Before(until) {
-			n, _, err := link.conn.ReadFrom(buf)
+			n, from, err := link.conn.ReadFrom(buf)
 			if err != nil {
 				break
 			}
-			l.heard(ctx, link, buf[:n], &dialing)
+			if at, ok := from.(*net.UDPAddr); ok {
+				l.heard(ctx, link, at.AddrPort().Addr().Unmap(), buf[:n], &dialing)
+			}
 		}
 	}
 	return nil
@@ -135,8 +146,9 @@ func (l *lan) send(link lanLink, build func() ([]byte, error)) {
 	}
 }
 
-// heard takes one packet of anybody on the local network.
-func (l *lan) heard(ctx context.Context, link lanLink, packet []byte, dialing *errgroup.Group) {
+// heard takes one packet of anybody on the local network, who may speak for
+// devices at their own address only.
+func (l *lan) heard(ctx context.Context, link lanLink, from netip.Addr, packet []byte, dialing *errgroup.Group) {
 	asked, found := parseLAN(packet)
 	if now := time.Now(); asked && now.Sub(l.answered) >= lanAnswer {
 		l.answered = now
@@ -144,11 +156,15 @@ func (l *lan) heard(ctx context.Context, link lanLink, packet []byte, dialing *e
 	}
 	for _, p := range found {
 		h := l.h
-		if p.ID == h.host.ID() || !isEd25519(p.ID) || h.connected() >= chat.ConnsLow ||
-			h.host.Network().Connectedness(p.ID) == network.Connected || !l.dials.take(p.ID, time.Now()) {
+		addrs := h.worthDialing(p.ID, slices.DeleteFunc(p.Addrs, func(a ma.Multiaddr) bool {
+			at, ok := netOf(a, 32, 128)
+			return !ok || at.Addr() != from
+		}))
+		if len(addrs) == 0 || p.ID == h.host.ID() || !isEd25519(p.ID) || h.connected() >= chat.ConnsLow ||
+			h.host.Network().Connectedness(p.ID) == network.Connected || !l.mayDial(p.ID, from, time.Now()) {
 			continue
 		}
-		h.learn(p.ID, h.worthDialing(p.ID, p.Addrs), lanAge)
+		h.learn(p.ID, addrs, lanAge)
 		dialing.TryGo(func() error { // busy: the next answer comes in minutes
 			ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
 			defer cancel()
@@ -158,6 +174,11 @@ func (l *lan) heard(ctx context.Context, link lanLink, packet []byte, dialing *e
 			return nil
 		})
 	}
+}
+
+// mayDial takes one dial into account, for the device and for who named it.
+func (l *lan) mayDial(p peer.ID, from netip.Addr, now time.Time) bool {
+	return l.sources.take(from, now) && l.dials.take(p, now)
 }
 
 func (l *lan) question() ([]byte, error) {

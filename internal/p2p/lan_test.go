@@ -2,9 +2,12 @@ package p2p
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/netip"
 	"testing"
 
+	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -28,6 +31,59 @@ func TestLocalDiscovery(t *testing.T) {
 	await(t, bo.Host, "joined", joined)
 	cancel()
 	if err := group.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLANInventions: one machine that makes devices up has us dial a few, at
+// its own address, and takes nothing from others.
+func TestLANInventions(t *testing.T) {
+	h := start(t, "ana", nil)
+	l := newLAN(h.Host)
+	bad, good := netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.3")
+	link := lanLink{conn: nil, to: nil} // an announcement is not answered
+	announce := func(name, ip string) []byte {
+		t.Helper()
+		text := lanPrefix + "/ip4/" + ip + "/tcp/4717/p2p/" + testPeer(t, name).String()
+		m := dnsmessage.Message{
+			Header: dnsmessage.Header{Response: true},
+			Answers: []dnsmessage.Resource{{
+				Header: dnsmessage.ResourceHeader{Name: dnsmessage.MustNewName("x." + lanService), Class: dnsmessage.ClassINET},
+				Body:   &dnsmessage.TXTResource{TXT: []string{text}},
+			}},
+		}
+		packet, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packet
+	}
+	var dialing errgroup.Group
+	dialing.SetLimit(1)
+	hold := make(chan struct{})
+	dialing.Go(func() error { <-hold; return nil }) // what is learned counts here
+	learned := func(name string) bool { return len(h.host.Peerstore().Addrs(testPeer(t, name))) > 0 }
+	n := 0
+	for i := range 100 {
+		name := fmt.Sprint("invented", i)
+		l.heard(t.Context(), link, bad, announce(name, bad.String()), &dialing)
+		if learned(name) {
+			n++
+		}
+	}
+	if n != lanNodes {
+		t.Errorf("%d invented devices are dialled, want %d", n, lanNodes)
+	}
+	l.heard(t.Context(), link, good, announce("victim", "127.0.0.4"), &dialing)
+	if learned("victim") {
+		t.Error("a device is dialled at somebody else's address")
+	}
+	l.heard(t.Context(), link, good, announce("honest", good.String()), &dialing)
+	if !learned("honest") {
+		t.Error("a flood keeps an honest machine out")
+	}
+	close(hold)
+	if err := dialing.Wait(); err != nil {
 		t.Error(err)
 	}
 }
