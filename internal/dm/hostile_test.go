@@ -83,3 +83,107 @@ func TestRevokedDeviceWithAForeignList(t *testing.T) {
 		}
 	})
 }
+
+// handshakes is content in a session that p made for it alone.
+func (p *party) handshakes(to *party, rec *identity.DeviceRecord, content []byte) (*ratchet, chat.Sealed) {
+	r, err := p.initiate(to.account(), rec, nil, time.Now())
+	p.must(err)
+	_, blob, err := p.seal(r, time.Now(), content)
+	p.must(err)
+	return r, blob
+}
+
+// outbox is what waits at p for somebody's device.
+func (p *party) outbox(o *party) (rows []store.OutboxRow) {
+	p.must(p.db.Read(context.Background(), func(tx *store.Tx) (err error) {
+		rows, err = tx.Outbox(o.keys.Device(), -1)
+		return err
+	}))
+	return rows
+}
+
+// TestHandshakesOfAnAbsentDevice: who shakes hands again and again and takes no
+// answer has one row waiting, and a stranger who repeats a text one session.
+func TestHandshakesOfAnAbsentDevice(t *testing.T) {
+	bubble(t, func(w *world) {
+		mal, bo := w.join("mal"), w.join("bo")
+		time.Sleep(time.Second)
+		rec, err := mal.directory.Device(context.Background(), bo.keys.Device())
+		mal.must(err)
+		mal.offline()
+		again := mal.writes(bo, 1, "hi")
+		takes := func(content []byte) {
+			t.Helper()
+			_, blob := mal.handshakes(bo, rec, content)
+			if o := bo.receives(mal, blob)[0]; o.Answer != Received || o.Message != chat.NewMessageID(content) {
+				t.Fatalf("a repeated text: %+v", o)
+			}
+			time.Sleep(time.Minute) // no pace is in the way
+		}
+		for range 10 {
+			takes(again)
+		}
+		if rows, sessions := len(bo.outbox(mal)), sessionsWith(bo, mal); rows != 1 || sessions != 1 {
+			t.Errorf("a stranger's repeated text left %d outbox rows and %d sessions", rows, sessions)
+		}
+		takes(mal.writes(bo, 2, "are you there?"))
+		bo.knows(mal)
+		for i := range uint64(10) {
+			takes(mal.writes(bo, 3+i, "hello"))
+		}
+		if rows := len(bo.outbox(mal)); rows != 1 {
+			t.Errorf("a contact's handshakes left %d outbox rows", rows)
+		}
+	})
+}
+
+// TestCarriedReceipts: receipts inside a session find the rows they speak of
+// among many; of a stranger's no more than one is looked at.
+func TestCarriedReceipts(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, mal, bo := w.join("ana"), w.join("mal"), w.join("bo")
+		ana.knows(bo)
+		bo.knows(ana)
+		ana.await(ana.say(bo, "hello").ID, chat.Delivered)
+		bo.await(bo.say(ana, "hello").ID, chat.Delivered)
+		time.Sleep(time.Minute)
+		bo.offline()
+		carries := func(p *party, signed ...[]byte) chat.Sealed {
+			c := p.newContent(bo.account())
+			c.Body = &wirev1.Content_Receipts_{Receipts: &wirev1.Content_Receipts{Receipts: signed}}
+			r := p.sending(bo)
+			next, blob, err := r.state.Seal(time.Now(), encode(c), 16<<10)
+			p.must(err)
+			r.state = next
+			return blob
+		}
+		one, two, three := bo.say(ana, "one"), bo.say(ana, "two"), bo.say(ana, "three")
+		w.eventually("all are sealed", func() bool { return len(bo.waiting(ana)) == 3 })
+		ana.offline()
+		lead := bo.sending(ana).state.Lead()
+		bo.receives(ana, carries(ana, ana.signs(bo, one.ID, chat.MessageID{1}), ana.signs(bo, three.ID)))
+		for m, want := range map[*chat.Message]chat.Delivery{one: chat.Delivered, two: chat.Queued, three: chat.Delivered} {
+			if got := bo.message(m.ID).Delivery; got != want {
+				t.Errorf("%s is %s, want %s", m.Text, got, want)
+			}
+		}
+		if got := bo.sending(ana).state.Lead(); got >= lead {
+			t.Errorf("the session's lead is %d, was %d", got, lead)
+		}
+
+		// A stranger, whose first text is here, claims to have got what waits.
+		rec, err := mal.directory.Device(context.Background(), bo.keys.Device())
+		mal.must(err)
+		r, first := mal.handshakes(bo, rec, mal.writes(bo, 1, "hi"))
+		mal.must(mal.db.Write(context.Background(), r.save))
+		bo.receives(mal, first)
+		rows := bo.outbox(mal) // the answer
+		late := mal.signs(bo, rows[0].Message)
+		if o := bo.receives(mal, carries(mal, mal.signs(bo, two.ID), late))[0]; o.Answer != Received {
+			t.Fatalf("a stranger's receipts: %+v", o)
+		}
+		if got := bo.outbox(mal); len(got) != 1 || bo.message(two.ID).Delivery != chat.Queued {
+			t.Error("more than one receipt of a stranger was looked at")
+		}
+	})
+}

@@ -201,7 +201,7 @@ func (g *group) openFirst(f *wirev1.FirstContact) (*opening, error) {
 			op.r = r
 		}
 	}
-	if false && op.r.about.account != m.Account {
+	if op.r != nil && op.r.about.account != m.Account {
 		return nil, nil // the session speaks for another account than the manifest
 	}
 	if op.r == nil {
@@ -293,9 +293,32 @@ func (g *group) join(op *opening) error {
 	if err := g.tx.MarkSeen([32]byte(op.r.row.ID), nil, g.now.Add(chat.PrekeyLife)); err != nil {
 		return err
 	}
-	p := g.c.newContent(op.r.about.account)
+	return g.answer(op.r.about.account, op.r.row.Device)
+}
+
+// kindAnswer is, in secrets: device -> id of the answer that waits for it.
+const kindAnswer = "dm-answer"
+
+// answer queues the answer to a handshake in place of one that still waits: a
+// device that shakes hands again and again, and takes nothing, has one row.
+func (g *group) answer(a chat.AccountID, d chat.DeviceID) error {
+	last, err := g.tx.Secret(kindAnswer, string(d))
+	if err := notFoundIsNil(err); err != nil {
+		return err
+	}
+	if len(last) == len(chat.MessageID{}) {
+		if err := g.tx.OutboxDoneMessage(chat.MessageID(last), d); err != nil {
+			return err
+		}
+	}
+	p := g.c.newContent(a)
 	p.Body = &wirev1.Content_Answer_{Answer: &wirev1.Content_Answer{}}
-	return g.c.queueControl(g.tx, op.r.about.account, op.r.row.Device, encode(p), g.now)
+	content := encode(p)
+	id := chat.NewMessageID(content)
+	if err := g.tx.PutSecret(kindAnswer, string(d), id[:], g.now.Add(chat.MessageLife)); err != nil {
+		return err
+	}
+	return g.c.queueControl(g.tx, a, d, content, g.now)
 }
 
 // learn pins the manifest that came with a handshake.

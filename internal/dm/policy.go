@@ -96,13 +96,20 @@ func (g *group) requestsOf(p *person, id chat.MessageID) (int, error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
-	switch m, err := g.tx.Message(id); {
-	case err != nil:
-		return n, notFoundIsNil(err)
-	case m.Author == p.account:
+	stored, err := g.stored(p, id)
+	if stored {
 		n--
 	}
-	return n, nil
+	return n, err
+}
+
+// stored reports whether a message of the author is here.
+func (g *group) stored(p *person, id chat.MessageID) (bool, error) {
+	m, err := g.tx.Message(id)
+	if err != nil {
+		return false, notFoundIsNil(err)
+	}
+	return m.Author == p.account, nil
 }
 
 // answers makes the recipient of a text of ours a contact: who writes to

@@ -132,38 +132,52 @@ func (r *receipt) delivery() store.DeviceDelivery {
 	return store.DeviceDelivery{Device: r.from, State: r.state, Reason: r.reason, At: r.at, Proof: r.signed}
 }
 
-// carried applies a receipt that came inside a session. One that does not
-// verify changes nothing: it harms nobody but its sender.
-func (c *Courier) carried(tx *store.Tx, signed []byte, from chat.DeviceID, now time.Time) error {
-	r, err := c.openReceipt(signed, from, now)
-	if err != nil {
-		return nil //nolint:nilerr // the peer's fault
-	}
-	if r.state != chat.Read {
-		if err := c.receipted(tx, r); err != nil {
+// carried applies receipts that came inside a session in one content. Those
+// that do not verify change nothing: they harm nobody but their sender. reach
+// is told how far they take the sessions with the device.
+func (c *Courier) carried(tx *store.Tx, list [][]byte, from chat.DeviceID, now time.Time, reach func(*store.Tx, map[string]uint64) error) error {
+	var receipts []*receipt
+	reached := map[string]uint64{} // before the rows go
+	for _, signed := range list {
+		r, err := c.openReceipt(signed, from, now)
+		if err != nil {
+			continue
+		}
+		receipts = append(receipts, r)
+		if r.state == chat.Read {
+			continue
+		}
+		if err := receipted(tx, r, reached); err != nil {
 			return err
 		}
 	}
-	return c.apply(tx, r)
-}
-
-// receipted tells the sessions how far the device has come, for receipts that
-// no worker is waiting for.
-func (c *Courier) receipted(tx *store.Tx, r *receipt) error {
-	rows, err := tx.Outbox(r.from, chat.SenderLead)
-	if err != nil {
+	if err := reach(tx, reached); err != nil {
 		return err
 	}
-	reached := map[string]uint64{}
-	for _, row := range rows {
-		if row.Blob == nil || !slices.Contains(r.ids, row.Message) {
-			continue
-		}
-		if number, _, err := splitNumber(row.Blob); err == nil {
-			reached[string(row.Session)] = max(reached[string(row.Session)], number)
+	for _, r := range receipts {
+		if err := c.apply(tx, r); err != nil {
+			return err
 		}
 	}
-	return reach(tx, reached)
+	return nil
+}
+
+// receipted notes how far a receipt takes the sessions with its device, for
+// receipts that no worker is waiting for.
+func receipted(tx *store.Tx, r *receipt, reached map[string]uint64) error {
+	for _, id := range r.ids {
+		session, head, err := tx.OutboxSealed(id, r.from, numberSize)
+		if errors.Is(err, chat.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if number, _, err := splitNumber(head); err == nil {
+			reached[string(session)] = max(reached[string(session)], number)
+		}
+	}
+	return nil
 }
 
 // reach stores in each session the highest number known to have arrived.

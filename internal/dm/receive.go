@@ -182,6 +182,11 @@ func (g *group) judge(o Outcome, op *opening) (Outcome, error) {
 		}
 	}
 	o.Message, o.To, o.Answer = content.id, op.r.row.Device, Received
+	if op.fresh && p.state != store.ContactAdded {
+		if stored, err := g.stored(p, content.id); stored || err != nil {
+			return o, err // for what is here no stranger gets another session
+		}
+	}
 	if refusal == 0 {
 		if refusal, err = g.policy(p, op, content); err != nil {
 			return o, err
@@ -227,12 +232,11 @@ func (g *group) store(p *person, op *opening, content *content) error {
 	case *wirev1.Content_Answer_:
 		return nil
 	case *wirev1.Content_Receipts_:
-		for _, signed := range body.Receipts.GetReceipts() {
-			if err := g.c.carried(g.tx, signed, op.r.row.Device, g.now); err != nil {
-				return err
-			}
+		list := body.Receipts.GetReceipts()
+		if p.state != store.ContactAdded { // whoever we wrote to is a contact
+			list = list[:min(len(list), 1)]
 		}
-		return nil
+		return g.c.carried(g.tx, list, op.r.row.Device, g.now, g.reach)
 	}
 	at := chat.HLC(content.wire.Time)
 	if err := g.tx.Observe(at, g.now); err != nil {
@@ -256,6 +260,21 @@ func (g *group) store(p *person, op *opening, content *content) error {
 		Received:     g.now,
 	})
 	return err
+}
+
+// reach is the same as the function, for sessions that the group may have read
+// already, and changed.
+func (g *group) reach(tx *store.Tx, reached map[string]uint64) error {
+	for _, list := range g.sessions {
+		for _, r := range list {
+			if number, ok := reached[string(r.row.ID)]; ok {
+				r.state = r.state.Receipted(number)
+				g.changed[r] = true
+				delete(reached, string(r.row.ID))
+			}
+		}
+	}
+	return reach(tx, reached)
 }
 
 // maxAhead is how far a peer's clock may lead ours in what we show.

@@ -71,7 +71,7 @@ func TestStatesFollowProofs(t *testing.T) {
 				return nil
 			}
 			i := rnd.IntN(len(old))
-			return ana.carried(tx, old[i], oldFrom[i].keys.Device(), now)
+			return ana.carried(tx, old[i:i+1], oldFrom[i].keys.Device(), now, reach)
 		case 4: // a true one
 			o := outcomes[rnd.IntN(len(outcomes))]
 			switch o {
@@ -84,7 +84,7 @@ func TestStatesFollowProofs(t *testing.T) {
 			}
 			signed := d.signReceipt([]chat.MessageID{m.id}, ana.keys.Device(), o, 1, now)
 			old, oldFrom, oldID = append(old, signed), append(oldFrom, d), append(oldID, m)
-			return ana.carried(tx, signed, d.keys.Device(), now)
+			return ana.carried(tx, [][]byte{signed}, d.keys.Device(), now, reach)
 		default: // a forged one
 			o := outcomes[rnd.IntN(len(outcomes))]
 			by, as, to := eve, eve, ana
@@ -94,7 +94,7 @@ func TestStatesFollowProofs(t *testing.T) {
 			case 1:
 				by, as, to = d, d, eve // for another device
 			}
-			return ana.carried(tx, by.signReceipt([]chat.MessageID{m.id}, to.keys.Device(), o, 1, now), as.keys.Device(), now)
+			return ana.carried(tx, [][]byte{by.signReceipt([]chat.MessageID{m.id}, to.keys.Device(), o, 1, now)}, as.keys.Device(), now, reach)
 		}
 	}
 	check := func(tx *store.Tx) error {

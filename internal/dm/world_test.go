@@ -346,6 +346,6 @@ func (p *party) signs(to *party, ids ...chat.MessageID) []byte {
 func (p *party) applies(signed []byte, from *party) {
 	p.w.t.Helper()
 	p.must(p.db.Write(context.Background(), func(tx *store.Tx) error {
-		return p.carried(tx, signed, from.keys.Device(), time.Now())
+		return p.carried(tx, [][]byte{signed}, from.keys.Device(), time.Now(), reach)
 	}))
 }

@@ -35,6 +35,20 @@ func (tx *Tx) OutboxAfter(device chat.DeviceID, after int64, limit int) ([]Outbo
 	return tx.outbox(`WHERE device = ? AND id > ? ORDER BY id LIMIT ?`, device, after, limit)
 }
 
+// OutboxSealed is in which session what waits of a message for a device was
+// sealed, and the first n bytes of that; chat.ErrNotFound if nothing was.
+func (tx *Tx) OutboxSealed(message chat.MessageID, device chat.DeviceID, n int) (session, head []byte, err error) {
+	err = tx.c.one(func(s *sqlite3.Stmt) error {
+		session, head = columnBlob(s, 0), columnBlob(s, 1)
+		return nil
+	}, `SELECT session, substr(blob, 1, ?) FROM outbox WHERE substr(message, 1, 8) = ? AND message = ? AND device = ? AND blob IS NOT NULL
+		ORDER BY id LIMIT 1`, n, message[:8], message[:], device)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	return session, head, nil
+}
+
 // EnqueueSealed is Enqueue and SaveSealed in one: Session and Blob are kept.
 func (tx *Tx) EnqueueSealed(r OutboxRow) error {
 	return tx.touch(`INSERT INTO outbox (message, account, device, content, session, blob, created, expires, next_try, attempts, control)
