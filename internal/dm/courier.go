@@ -35,12 +35,16 @@ func (c *Courier) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	var expire time.Time
+	var resting rest
 	for ctx.Err() == nil {
 		bell := c.db.Bell()
 		if now := time.Now(); !now.Before(expire) {
 			expire = now.Add(expireEvery)
 			if err := c.expire(ctx, now); err != nil && ctx.Err() == nil {
 				c.log.Warn("expired messages not marked", "cause", err)
+			}
+			if err := c.trimSessions(ctx, &resting, now); err != nil && ctx.Err() == nil {
+				c.log.Warn("old keys not erased", "cause", err)
 			}
 		}
 		next, err := c.schedule(ctx, &wg)

@@ -290,7 +290,7 @@ func (g *group) join(op *opening) error {
 		}
 	}
 	g.sessions[op.r.row.Device] = list
-	if err := g.tx.MarkSeen([32]byte(op.r.row.ID), nil, g.now.Add(chat.PrekeyLife)); err != nil {
+	if err := g.tx.MarkSeen([32]byte(op.r.row.ID), nil, g.now.Add(identity.HandshakeLife)); err != nil {
 		return err
 	}
 	return g.answer(op.r.about.account, op.r.row.Device)

@@ -349,6 +349,7 @@ func (g *group) lists(p *person, op *opening) error {
 	}
 	p.list, p.listed[device] = pin.Hash, slices.Contains(pin.Devices, device)
 	if p.listed[device] {
+		p.listed[device] = !identity.Ended(pin.Manifest, g.now)
 		return nil
 	}
 	if m, err := identity.OpenManifest(pin.Manifest, g.now); err == nil { // one that has ended lists nobody

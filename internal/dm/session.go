@@ -91,13 +91,14 @@ func sessionsOf(tx *store.Tx, d chat.DeviceID) ([]*ratchet, error) {
 	return list, nil
 }
 
-// save stores the session as it is now.
+// save stores the session as it is now, without keys whose time is over.
 func (r *ratchet) save(tx *store.Tx) error {
 	var err error
 	if r.row.Answered && len(r.about.sealing) > 0 {
 		r.about.sealing, r.about.certificate = nil, nil // no handshake to repeat
 	}
 	r.row.Extra = r.about.marshal()
+	r.state = r.state.Expire(time.Now())
 	if r.row.State, err = r.state.MarshalBinary(); err != nil {
 		return fmt.Errorf("encoding session: %w", err)
 	}

@@ -38,7 +38,7 @@ func erase(tx *store.Tx, now time.Time) error {
 		kind string
 		most int
 		life time.Duration // from the day they were made
-	}{{kindPrekey, maxBundles, prekeyTurn + chat.PrekeyLife}, {kindBox, maxBoxes, boxTurn + chat.PrekeyLife}} {
+	}{{kindPrekey, maxBundles, HandshakeLife}, {kindBox, maxBoxes, boxTurn + chat.PrekeyLife}} {
 		all, err := tx.Secrets(of.kind)
 		if err != nil {
 			return fmt.Errorf("erasing old keys: %w", err)

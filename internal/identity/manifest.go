@@ -10,6 +10,7 @@ import (
 	"parley/internal/chat"
 	wirev1 "parley/internal/gen/parley/wire/v1"
 	"parley/internal/seal"
+	"parley/internal/wire"
 )
 
 // maxManifest fits eight devices, eight revoked ones and the signature with
@@ -44,6 +45,17 @@ func OpenManifest(signed []byte, now time.Time) (*Manifest, error) {
 		return nil, fmt.Errorf("opening manifest: %w", err)
 	}
 	return m, nil
+}
+
+// Ended reports whether the time of a pinned manifest is over. It was verified
+// when it was pinned, so no signature is checked again.
+func Ended(pinned []byte, now time.Time) bool {
+	payload, _, err := unwrap(pinned)
+	p := new(wirev1.Manifest)
+	if err != nil || wire.Unmarshal(payload, p) != nil {
+		return true
+	}
+	return (&Manifest{NotAfter: time.Unix(p.NotAfter, 0)}).current(now) != nil
 }
 
 // current holds the manifest against the clock. A manifest has no beginning:

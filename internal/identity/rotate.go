@@ -22,6 +22,9 @@ const (
 	// prekeyTurn and boxTurn bound how much one stolen private half opens.
 	prekeyTurn = 24 * time.Hour
 	boxTurn    = 7 * 24 * time.Hour
+	// HandshakeLife is how long a handshake can be answered: until the private
+	// halves of its prekeys are erased.
+	HandshakeLife = prekeyTurn + chat.PrekeyLife
 	// dhTurn leaves any bundle's two weeks inside its certificate.
 	dhTurn = dhIdentityLife - 2*chat.BundleLife
 	// maxBundles is 29 days of daily pairs and a few from clock jumps.

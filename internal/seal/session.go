@@ -178,10 +178,12 @@ func (s *Session) Open(now time.Time, message []byte) (next *Session, plaintext 
 }
 
 // Expire is the session without the skipped keys, and the header keys that led
-// to them, that are older than chat.SkippedKeyLife. Open and Seal do it too;
-// this is for sessions at rest.
+// to them, that are older than chat.SkippedKeyLife; without any, s itself. Open
+// and Seal do it too; this is for sessions at rest.
 func (s *Session) Expire(now time.Time) *Session {
 	next := *s
-	next.trim(now)
+	if !next.trim(now) {
+		return s
+	}
 	return &next
 }

@@ -64,8 +64,8 @@ func (g *generation) take(n uint32) (*generation, key, bool) {
 // trim enforces the bounds on stored keys: empty old generations go, and so
 // does what is older than SkippedKeyLife, the oldest generations beyond
 // maxOldHeaders and the oldest keys beyond MaxSkipped. s is a copy that nobody
-// else holds yet; its slices are not written to.
-func (s *Session) trim(now time.Time) {
+// else holds yet; its slices are not written to. It reports whether s changed.
+func (s *Session) trim(now time.Time) bool {
 	oldest := int64(minuteOf(now)) - int64(chat.SkippedKeyLife/time.Minute)
 	total := len(s.current.keys)
 	for _, g := range s.old {
@@ -80,7 +80,7 @@ func (s *Session) trim(now time.Time) {
 		return i
 	}
 	if !s.trimNeeded(oldest, total) {
-		return
+		return false
 	}
 	kept := make([]*generation, 0, len(s.old))
 	for _, g := range s.old {
@@ -95,6 +95,7 @@ func (s *Session) trim(now time.Time) {
 	if i := stale(s.current); i > 0 {
 		s.current = s.current.without(0, i)
 	}
+	return true
 }
 
 func (s *Session) trimNeeded(oldest int64, total int) bool {

@@ -52,6 +52,15 @@ func (tx *Tx) SessionByID(id []byte) (SessionRow, error) {
 	return list[0], nil
 }
 
+// SessionsAfter lists sessions in the order of their ids, from behind one; nil
+// begins.
+func (tx *Tx) SessionsAfter(id []byte, limit int) ([]SessionRow, error) {
+	if id == nil {
+		id = []byte{}
+	}
+	return tx.sessions(`WHERE id > ? ORDER BY id LIMIT ?`, id, limit)
+}
+
 // PutSession keeps a session, and of each device the chat.MaxSessions with the
 // newest setup besides this one.
 func (tx *Tx) PutSession(r SessionRow) error {
