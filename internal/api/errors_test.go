@@ -17,6 +17,7 @@ import (
 
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/chat"
+	"parley/internal/dm"
 )
 
 // details takes a fault apart.
@@ -163,6 +164,38 @@ func TestDeliveryWords(t *testing.T) {
 		{m: chat.Message{Delivery: 99}, want: "In a state that this program does not know"},
 	} {
 		if got := deliveryWords(&c.m, "Maya", c.sent, c.until, now); got != c.want {
+			t.Errorf("%s %q: %q, want %q", c.m.Delivery, c.m.Reason, got, c.want)
+		}
+	}
+}
+
+func TestTraceWords(t *testing.T) {
+	now := time.Date(2026, 11, 22, 14, 0, 0, 0, time.Local)
+	steps := func(states ...chat.Delivery) (list []dm.Step) {
+		for _, s := range states {
+			list = append(list, dm.Step{State: s, Reason: "no_answer"})
+		}
+		return list
+	}
+	for _, c := range []struct {
+		m     chat.Message
+		steps []dm.Step
+		until time.Time
+		want  string
+	}{
+		{m: chat.Message{}, want: "Written by Maya, and stored here"},
+		{m: chat.Message{Own: true, Delivery: chat.Delivered}, steps: steps(chat.Delivered), want: "Delivered to 1 of 1 devices"},
+		{m: chat.Message{Own: true, Delivery: chat.Delivered}, steps: steps(chat.Delivered, chat.Queued), want: "Delivered to 1 of 2 devices"},
+		{m: chat.Message{Own: true, Delivery: chat.Read}, steps: steps(chat.Delivered, chat.Read, chat.Queued), want: "Read on 1 of 3 devices"},
+		{m: chat.Message{Own: true, Delivery: chat.Queued}, steps: steps(chat.Queued), want: "Waiting: no device of Maya answers now"},
+		{m: chat.Message{Own: true, Delivery: chat.Queued, Reason: "cooling"}, steps: steps(chat.Queued), want: "Waiting because of the pace limit"},
+		{m: chat.Message{Own: true, Delivery: chat.Queued, Reason: "cooling"}, steps: steps(chat.Queued), until: now.Add(5 * time.Second), want: "Goes out in 5 s"},
+		{m: chat.Message{Own: true, Delivery: chat.Queued}, want: "Waiting for someone to connect"},
+		{m: chat.Message{Own: true, Delivery: chat.Queued, Reason: "device_lists_differ"}, want: "Waiting: Maya signed two different device lists; nothing goes out until they sign a newer one"},
+		{m: chat.Message{Own: true, Delivery: chat.Refused, Reason: "too_large"}, steps: steps(chat.Refused), want: "Not accepted: too long (limit 4 KiB)"},
+		{m: chat.Message{Own: true, Delivery: chat.Expired, Time: chat.NewHLC(now)}, steps: steps(chat.Expired), want: "Not delivered by 6 Dec. Send again?"},
+	} {
+		if got := traceWords(&dm.Trace{Message: &c.m, Devices: c.steps}, "Maya", c.until, now); got != c.want {
 			t.Errorf("%s %q: %q, want %q", c.m.Delivery, c.m.Reason, got, c.want)
 		}
 	}

@@ -123,13 +123,14 @@ func (s messageService) ExplainMessage(ctx context.Context, req *apiv1.ExplainMe
 	if err != nil {
 		return nil, err
 	}
-	out := &apiv1.ExplainMessageResponse{Summary: trace.Summary}
+	out := &apiv1.ExplainMessageResponse{}
 	return out, s.read(ctx, func(v *view) error {
 		if out.Message, err = v.message(trace.Message); err != nil {
 			return err
 		}
 		to, _ := trace.Message.Conversation.Account()
 		who, err := v.title(to)
+		out.Summary = traceWords(trace, who, v.cooling[to], v.now)
 		for _, step := range trace.Devices {
 			shown := chat.Message{Delivery: step.State, Reason: step.Reason, Time: trace.Message.Time}
 			out.Devices = append(out.Devices, &apiv1.DeviceDelivery{

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"parley/internal/chat"
+	"parley/internal/dm"
 )
 
 // waitWords say why a message of ours has not left, by reason code of the
@@ -80,14 +83,61 @@ func deliveryWords(m *chat.Message, who string, sent int, until, now time.Time) 
 	return "In a state that this program does not know"
 }
 
+// traceWords is where a message is, in one sentence.
+func traceWords(t *dm.Trace, who string, until, now time.Time) string {
+	m := t.Message
+	if !m.Own {
+		return "Written by " + who + ", and stored here"
+	}
+	reached, read, reason := 0, 0, m.Reason
+	for _, step := range t.Devices {
+		switch step.State {
+		case chat.Read:
+			read++
+			reached++
+		case chat.Delivered:
+			reached++
+		case chat.Queued:
+			if reason == "" {
+				reason = step.Reason
+			}
+		}
+	}
+	switch {
+	case read > 0:
+		return fmt.Sprintf("Read on %d of %d devices", read, len(t.Devices))
+	case reached > 0:
+		return fmt.Sprintf("Delivered to %d of %d devices", reached, len(t.Devices))
+	case m.Delivery == chat.Queued && until.Sub(now) <= 0:
+		return waitingFor(waitTemplate(reason), who)
+	}
+	return deliveryWords(m, who, 1, until, now)
+}
+
+// waitingFor makes a wait's words part of a sentence.
+func waitingFor(words, who string) string {
+	if strings.HasPrefix(words, "Waiting") {
+		return fill(words, who)
+	}
+	first, size := utf8.DecodeRuneInString(words)
+	return "Waiting: " + fill(string(unicode.ToLower(first))+words[size:], who)
+}
+
+func waitTemplate(reason string) string {
+	if words, ok := waitWords[reason]; ok {
+		return words
+	}
+	return waitWords[""]
+}
+
 func queuedWords(reason, who string, until, now time.Time) string {
 	if left := until.Sub(now); left > 0 {
 		return fmt.Sprintf("Goes out in %d s", int((left+time.Second-1)/time.Second))
 	}
-	words, ok := waitWords[reason]
-	if !ok {
-		words = waitWords[""]
-	}
+	return fill(waitTemplate(reason), who)
+}
+
+func fill(words, who string) string {
 	if strings.Contains(words, "%s") {
 		return fmt.Sprintf(words, who)
 	}

@@ -15,7 +15,6 @@ import (
 type Trace struct {
 	Message *chat.Message
 	Devices []Step
-	Summary string
 }
 
 // Step is what is known about a message and one device of its recipient.
@@ -65,7 +64,6 @@ func (c *Courier) Why(ctx context.Context, id chat.MessageID) (*Trace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("explaining message: %w", err)
 	}
-	t.Summary = t.summary()
 	return t, nil
 }
 
@@ -97,24 +95,4 @@ func (c *Courier) traceWaiting(tx *store.Tx, t *Trace, a chat.AccountID, d chat.
 		}
 	}
 	return nil
-}
-
-func (t *Trace) summary() string {
-	if !t.Message.Own {
-		return "written by somebody else, and stored here"
-	}
-	proven, waiting := 0, 0
-	for _, s := range t.Devices {
-		switch {
-		case s.State == chat.Delivered || s.State == chat.Read:
-			proven++
-		case !s.State.Final():
-			waiting++
-		}
-	}
-	text := fmt.Sprintf("%s: %d signed receipts, %d devices waited for", t.Message.Delivery, proven, waiting)
-	if t.Message.Reason != "" {
-		text += " (" + t.Message.Reason + ")"
-	}
-	return text
 }
