@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func settingsFailure(err error) error {
 // running reports whether a node answers on the socket.
 func (a *app) running(ctx context.Context, cfg *config.Config) (bool, error) {
 	if err := cfg.CheckSocketFolder(); err != nil {
-		return false, &failure{code: exitNotAllowed, what: err.Error(), hint: "make the folder yours alone (chmod 700), or choose another with --socket"}
+		return false, folderFailure(cfg, err)
 	}
 	knock, cancel := context.WithTimeout(ctx, knockTime)
 	defer cancel()
@@ -131,6 +132,21 @@ func (a *app) running(ctx context.Context, cfg *config.Config) (bool, error) {
 		return false, nil
 	}
 	return true, conn.Close()
+}
+
+// folderFailure speaks of the folder that was chosen: the socket lies in the
+// data folder unless it is told apart.
+func folderFailure(cfg *config.Config, err error) *failure {
+	f := &failure{code: exitNotAllowed, what: err.Error(), err: err}
+	f.hint = "make the folder yours alone (chmod 700), or choose another with --socket"
+	if filepath.Dir(cfg.API.Socket) == cfg.Data.Dir {
+		f.what = strings.Replace(f.what, "socket folder", "data folder", 1)
+		f.hint = strings.Replace(f.hint, "--socket", "--data", 1)
+	}
+	if strings.HasSuffix(f.what, "is not a folder") {
+		f.hint = "move the file away" + f.hint[strings.Index(f.hint, ", or"):]
+	}
+	return f
 }
 
 func closeIf(conn net.Conn) error {

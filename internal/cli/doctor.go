@@ -123,7 +123,8 @@ func checkData(dir string) *apiv1.Check {
 func checkSocket(cfg *config.Config) *apiv1.Check {
 	c := &apiv1.Check{Name: "socket", Result: apiv1.Check_RESULT_OK, Text: cfg.API.Socket}
 	if err := cfg.CheckSocketFolder(); err != nil {
-		c.Result, c.Text, c.Fix = apiv1.Check_RESULT_PROBLEM, err.Error(), "make the folder yours alone (chmod 700), or choose another with --socket"
+		f := folderFailure(cfg, err)
+		c.Result, c.Text, c.Fix = apiv1.Check_RESULT_PROBLEM, f.what, f.hint
 	}
 	return c
 }

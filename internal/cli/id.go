@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -108,14 +109,14 @@ func (a *app) printPhrase(ctx context.Context, c *client.Client) error {
 }
 
 func (a *app) linkCommand() *cobra.Command {
-	hours, code := uint32(0), false
+	hours, code := hours(defaultInviteHours), false
 	cmd := &cobra.Command{
 		Use: "link", Aliases: []string{"invite"}, Short: "Make a signed link that reaches you",
 		Example: "  parley id link\n  parley id link --hours 24 --qr",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withNode(cmd, func(ctx context.Context, c *client.Client) error {
-				res, err := c.Identity.CreateInvite(ctx, &apiv1.CreateInviteRequest{ValidHours: hours})
+				res, err := c.Identity.CreateInvite(ctx, &apiv1.CreateInviteRequest{ValidHours: uint32(hours)})
 				if err != nil {
 					return err
 				}
@@ -133,9 +134,29 @@ func (a *app) linkCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().Uint32Var(&hours, "hours", 0, "how long it works; 7 days unless told, at most 90")
+	cmd.Flags().Var(&hours, "hours", "how long it works, `1–2160`: at most 90 days")
 	cmd.Flags().BoolVar(&code, "qr", false, "show it as a QR code too")
 	return cmd
+}
+
+const (
+	defaultInviteHours = 7 * 24
+	maxInviteHours     = 90 * 24 // the node grants no more
+)
+
+// hours are how long an invite works.
+type hours uint32
+
+func (h *hours) String() string { return strconv.Itoa(int(*h)) }
+func (h *hours) Type() string   { return "hours" }
+
+func (h *hours) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || n < 1 || n > maxInviteHours {
+		return fmt.Errorf("takes whole hours from 1 to %d (90 days), not %q", maxInviteHours, s)
+	}
+	*h = hours(n)
+	return nil
 }
 
 func (a *app) qrCommand() *cobra.Command {

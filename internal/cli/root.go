@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -109,6 +111,9 @@ func (a *app) globalFlags(cmd *cobra.Command) {
 // nearest flag.
 func flagError(cmd *cobra.Command, err error) error {
 	f := usage("%v", err)
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		f.what = badValue(bad)
+	}
 	f.hint = "`" + cmd.CommandPath() + " --help` shows the flags"
 	if rest, ok := strings.CutPrefix(err.Error(), "unknown flag: --"); ok {
 		var names []string
@@ -118,6 +123,22 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 	return f
+}
+
+// badValue names what a flag takes, where its type alone decides.
+func badValue(bad *pflag.InvalidValueError) string {
+	takes := ""
+	switch bad.GetFlag().Value.Type() {
+	case "int", "uint32":
+		takes = "a whole number"
+	case "duration":
+		takes = "a time such as 30s or 1m"
+	case "bool":
+		takes = "true or false"
+	default:
+		return fmt.Sprintf("--%s %v", bad.GetFlag().Name, bad.Unwrap())
+	}
+	return fmt.Sprintf("--%s takes %s, not %q", bad.GetFlag().Name, takes, bad.GetValue())
 }
 
 // strict makes every command's argument faults usage errors.

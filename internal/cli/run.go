@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -316,6 +317,10 @@ func startFailure(cfg *config.Config, err error) error {
 		f.code, f.reason = exitConflict, "ALREADY_RUNNING"
 		f.what = "the data folder " + cfg.Data.Dir + " is in use" + ofProcess(locked.PID) + "; nothing was changed"
 		f.hint = "use the node that runs (`parley status`), or another folder with --data"
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok && strings.HasPrefix(path.Path, cfg.Data.Dir) {
+		f.what = fmt.Sprintf("the data folder %s cannot be used: %v", cfg.Data.Dir, path.Err)
+		f.hint = "make the folder yours (chown, chmod 700), or choose another with --data"
 	}
 	if newer, ok := errors.AsType[*store.NewerError](err); ok {
 		f.what = fmt.Sprintf("the data folder was written by a newer Parley (format %d, this one knows %d); nothing was changed", newer.Found, newer.Known)
