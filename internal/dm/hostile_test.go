@@ -187,3 +187,24 @@ func TestCarriedReceipts(t *testing.T) {
 		}
 	})
 }
+
+// TestBlockedAccountClaimsADevice: a blocked account that lists the device of
+// somebody who was never heard of does not shut them out.
+func TestBlockedAccountClaimsADevice(t *testing.T) {
+	bubble(t, func(w *world) {
+		mal, bo, cem := w.join("mal"), w.join("bo"), w.join("cem")
+		time.Sleep(time.Second)
+		mal.await(mal.say(bo, "hi").ID, chat.Delivered)
+		claim := mal.list(func(m *wirev1.Manifest) {
+			m.Seq++
+			m.Devices = append(m.Devices, &wirev1.ManifestDevice{DeviceKey: keyOf(t, cem), Added: time.Now().Unix()})
+		})
+		_, err := bo.directory.Learn(context.Background(), claim.Bytes)
+		bo.must(err)
+		bo.must(bo.guard.Block(context.Background(), mal.account()))
+		if bo.guard.Allowed(mal.keys.Device()) || !bo.guard.Allowed(cem.keys.Device()) {
+			t.Error("the wrong device is shut out")
+		}
+		cem.await(cem.say(bo, "hello, I am cem").ID, chat.Delivered)
+	})
+}

@@ -321,7 +321,8 @@ func (g *group) answer(a chat.AccountID, d chat.DeviceID) error {
 	return g.c.queueControl(g.tx, a, d, content, g.now)
 }
 
-// learn pins the manifest that came with a handshake.
+// learn pins the manifest that came with a handshake, by which the device named
+// its account: over its own stream, or in a session that opened.
 func (g *group) learn(op *opening) error {
 	if op.manifest == nil {
 		return nil
@@ -335,5 +336,9 @@ func (g *group) learn(op *opening) error {
 		return fmt.Errorf("learning manifest: %w", err)
 	}
 	g.pinned = append(g.pinned, m)
-	return nil
+	device := g.from
+	if op.r != nil {
+		device = op.r.row.Device
+	}
+	return g.tx.ProveDevice(device, m.Account)
 }

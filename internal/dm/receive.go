@@ -68,8 +68,11 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 			doubts:   map[chat.AccountID][32]byte{},
 		}
 		if from != "" { // a block that the guard has not read the devices of yet
-			a, ok := c.directory.AccountOf(tx, from)
-			g.silent = ok && c.guard.Blocked(a)
+			a, err := tx.ProvedAccount(from)
+			if err := notFoundIsNil(err); err != nil {
+				return err
+			}
+			g.silent = c.guard.Blocked(a)
 		}
 		for i, blob := range blobs {
 			var err error

@@ -124,7 +124,7 @@ func (p *people) read(tx *store.Tx) error {
 	}
 	for _, a := range blocks {
 		p.blocked[a] = true
-		own, err := devicesOf(tx, a)
+		own, err := tx.ProvedDevices(a) // who is only claimed may be somebody else
 		if err != nil {
 			return err
 		}

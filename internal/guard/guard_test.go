@@ -31,7 +31,15 @@ func newGuard(t *testing.T) (*Guard, *store.DB) {
 func pin(t *testing.T, db *store.DB, seq uint64, a chat.AccountID, devices ...chat.DeviceID) {
 	t.Helper()
 	err := db.Write(t.Context(), func(tx *store.Tx) error {
-		return tx.PutPin(store.Pin{Account: a, Seq: seq, Manifest: []byte("signed"), Devices: devices})
+		if err := tx.PutPin(store.Pin{Account: a, Seq: seq, Manifest: []byte("signed"), Devices: devices}); err != nil {
+			return err
+		}
+		for _, d := range devices {
+			if err := tx.ProveDevice(d, a); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -84,7 +84,22 @@ func (d *Directory) pin(tx *store.Tx, m *Manifest, now time.Time) (*Manifest, er
 	if p.Devices, err = d.claims(tx, m); err != nil {
 		return nil, err
 	}
-	return m, tx.PutPin(p)
+	if err := tx.PutPin(p); err != nil {
+		return nil, err
+	}
+	for _, dev := range p.Devices {
+		owner, err := d.recordedOwner(tx, dev)
+		if err != nil {
+			return nil, err
+		}
+		if owner != m.Account {
+			continue
+		}
+		if err := tx.ProveDevice(dev, owner); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
 }
 
 // claims is the manifest's devices without those that name another account
@@ -141,11 +156,16 @@ func settle(tx *store.Tx, dev chat.DeviceID, owner chat.AccountID) error {
 	if err != nil {
 		return err
 	}
-	if !m.Lists(dev) || slices.Contains(pin.Devices, dev) {
+	if !m.Lists(dev) {
 		return nil
 	}
-	pin.Devices = append(pin.Devices, dev)
-	return tx.PutPin(pin)
+	if !slices.Contains(pin.Devices, dev) {
+		pin.Devices = append(pin.Devices, dev)
+		if err := tx.PutPin(pin); err != nil {
+			return err
+		}
+	}
+	return tx.ProveDevice(dev, owner)
 }
 
 // maxClaimants bounds the work of settling one device. More strangers than

@@ -32,6 +32,16 @@ func openSteps(t *testing.T, dir string, more ...string) (*DB, error) {
 	return db, err
 }
 
+// present is the newest schema's number.
+func present(t *testing.T) int {
+	t.Helper()
+	steps, err := loadSteps(schemaFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(steps)
+}
+
 func TestMigration(t *testing.T) {
 	dir := t.TempDir()
 	db := openTest(t, dir)
@@ -59,7 +69,7 @@ func TestMigration(t *testing.T) {
 		}
 		return errors.Join(err, oerr, merr)
 	})
-	if _, err := os.Stat(copyPath(path, 1)); err != nil {
+	if _, err := os.Stat(copyPath(path, present(t))); err != nil {
 		t.Errorf("no copy: %v", err)
 	}
 	if err := db.dropCopies(time.Now().Add(copyLife + time.Hour)); err != nil {
@@ -103,7 +113,7 @@ func TestCopyOpens(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, dbFile)
-	if err := os.Rename(copyPath(path, 1), path); err != nil {
+	if err := os.Rename(copyPath(path, present(t)), path); err != nil {
 		t.Fatal(err)
 	}
 	read(t, openTest(t, dir), func(tx *Tx) error {

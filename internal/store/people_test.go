@@ -263,3 +263,40 @@ func TestWritingInsideReadFails(t *testing.T) {
 		}
 	}
 }
+
+// A listing is the account's word; the device's own word counts more, and moves
+// with the device.
+func TestProvedDevices(t *testing.T) {
+	db := openTest(t, t.TempDir())
+	phone := deviceOf(ana, 1)
+	proved := func(tx *Tx, want chat.AccountID) {
+		t.Helper()
+		a, err := tx.ProvedAccount(phone)
+		if err != nil && !errors.Is(err, chat.ErrNotFound) || a != want {
+			t.Errorf("proved for %q, want %q: %v", a, want, err)
+		}
+		for _, a := range []chat.AccountID{ana, bo} {
+			if list, err := tx.ProvedDevices(a); err != nil || (len(list) == 1) != (a == want) {
+				t.Errorf("devices of %s: %v %v", a, list, err)
+			}
+		}
+	}
+	write(t, db, func(tx *Tx) error {
+		err := tx.PutPin(Pin{Account: bo, Seq: 1, Manifest: []byte("signed"), Devices: []chat.DeviceID{phone}})
+		proved(tx, "")
+		err = errors.Join(err, tx.ProveDevice(phone, ana)) // who does not list it
+		proved(tx, "")
+		err = errors.Join(err, tx.ProveDevice(phone, bo))
+		proved(tx, bo)
+		err = errors.Join(err, tx.PutPin(Pin{Account: ana, Seq: 1, Manifest: []byte("signed"), Devices: []chat.DeviceID{phone}}))
+		proved(tx, bo)
+		err = errors.Join(err, tx.ProveDevice(phone, ana))
+		proved(tx, ana)
+		err = errors.Join(err, tx.PutPin(Pin{Account: ana, Seq: 2, Manifest: []byte("signed"), Devices: []chat.DeviceID{phone, deviceOf(ana, 2)}}))
+		proved(tx, ana)
+		if p, perr := tx.PinByDevice(phone); perr != nil || p.Account != ana {
+			t.Errorf("the device is %s's: %v", p.Account, perr)
+		}
+		return err
+	})
+}

@@ -116,12 +116,53 @@ func (tx *Tx) pin(where string, args ...any) (Pin, error) {
 // without one.
 func (tx *Tx) Pin(a chat.AccountID) (Pin, error) { return tx.pin(`WHERE p.account = ?`, a) }
 
-// PinByDevice is the pin of an account that lists the device: of several, a
-// contact's before a stranger's, then the one that listed it first. A listing
-// is the account's word only; the device's own record confirms it.
+// PinByDevice is the pin of an account that lists the device: of several, the
+// one that the device named itself, then a contact's before a stranger's, then
+// the one that listed it first.
 func (tx *Tx) PinByDevice(d chat.DeviceID) (Pin, error) {
 	return tx.pin(`JOIN pin_devices d ON d.account = p.account LEFT JOIN contacts c ON c.account = p.account
-		WHERE d.device = ? ORDER BY coalesce(c.state, 0) DESC, d.since, p.row LIMIT 1`, d)
+		WHERE d.device = ? ORDER BY d.proved DESC, coalesce(c.state, 0) DESC, d.since, p.row LIMIT 1`, d)
+}
+
+// ProveDevice notes that a device itself names the account: until then a
+// listing is the account's word only, and anybody may list anybody's device.
+// Where the account does not list it nothing changes.
+func (tx *Tx) ProveDevice(d chat.DeviceID, a chat.AccountID) error {
+	if !tx.write {
+		return errReadOnly
+	}
+	err := tx.c.exec(`UPDATE pin_devices SET proved = (account = ?2) WHERE device = ?1 AND proved <> (account = ?2)
+		AND EXISTS (SELECT 1 FROM pin_devices WHERE device = ?1 AND account = ?2)`, d, a)
+	if err != nil {
+		return fmt.Errorf("noting a device's account: %w", err)
+	}
+	return nil
+}
+
+// ProvedDevices is the listed devices of an account that named it themselves.
+func (tx *Tx) ProvedDevices(a chat.AccountID) ([]chat.DeviceID, error) {
+	var out []chat.DeviceID
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		out = append(out, chat.DeviceID(s.ColumnText(0)))
+		return nil
+	}, `SELECT device FROM pin_devices WHERE account = ? AND proved ORDER BY device`, a)
+	if err != nil {
+		return nil, fmt.Errorf("reading a pin: %w", err)
+	}
+	return out, nil
+}
+
+// ProvedAccount is the account that a device named itself; chat.ErrNotFound
+// without one.
+func (tx *Tx) ProvedAccount(d chat.DeviceID) (a chat.AccountID, err error) {
+	err = tx.c.one(func(s *sqlite3.Stmt) error {
+		a = chat.AccountID(s.ColumnText(0))
+		return nil
+	}, `SELECT account FROM pin_devices WHERE device = ? AND proved LIMIT 1`, d)
+	if err != nil {
+		return "", fmt.Errorf("reading a pin: %w", err)
+	}
+	return a, nil
 }
 
 // PutPin pins a manifest. It refuses a lower number than is pinned: with
