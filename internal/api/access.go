@@ -143,10 +143,6 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, answer http.Handle
 		refuse(w, r, http.StatusUnsupportedMediaType)
 		return
 	}
-	if !s.logins.pace.Allow() {
-		refuse(w, r, http.StatusTooManyRequests)
-		return
-	}
 	if err := readBody(w, r, maxForm); err != nil {
 		refuse(w, r, http.StatusBadRequest)
 		return

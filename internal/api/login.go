@@ -19,21 +19,24 @@ const (
 	// maxCodes bounds codes waiting to be used: one for each page that is
 	// being opened.
 	maxCodes = 16
-	// formPace is for logins and proofs of all callers together, who are not
-	// known yet.
+	// formPace is for all who are not known by what they send to a form: wrong
+	// codes, and ids of no token. Each form has its own, and who is known
+	// passes, so that nobody on this computer can shut the others out.
 	formPace = 10
 )
 
 // codes are the single-use login codes.
 type codes struct {
-	pace *rate.Limiter // set by newCodes
+	// Set by newCodes.
+	wrong   *rate.Limiter // logins
+	unknown *rate.Limiter // proofs
 
 	mu   sync.Mutex
 	open map[[32]byte]time.Time // hash of code -> end; at most maxCodes
 }
 
 func newCodes() *codes {
-	return &codes{pace: rate.NewLimiter(formPace, formPace), open: map[[32]byte]time.Time{}}
+	return &codes{wrong: rate.NewLimiter(formPace, formPace), unknown: rate.NewLimiter(formPace, formPace), open: map[[32]byte]time.Time{}}
 }
 
 // create makes a code. When too many wait, the one that ends first goes.
@@ -76,7 +79,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	now := time.Now()
 	if !s.logins.use(form.Code, now) {
-		refuse(w, r, http.StatusUnauthorized)
+		refusePaced(w, r, s.logins.wrong)
 		return
 	}
 	cookie, csrf := newSecret(), newSecret()
@@ -107,13 +110,22 @@ func (s *Server) prove(w http.ResponseWriter, r *http.Request) {
 	}
 	e, ok := s.tokens.byID(form.ID, time.Now())
 	if !ok {
-		refuse(w, r, http.StatusUnauthorized)
+		refusePaced(w, r, s.logins.unknown)
 		return
 	}
 	mac := hmac.New(sha256.New, e.token.Hash[:])
 	mac.Write([]byte("parley api proof 1\x00" + r.Host + "\x00"))
 	mac.Write(form.Nonce)
 	writeJSON(w, map[string]string{"proof": base64.StdEncoding.EncodeToString(mac.Sum(nil))})
+}
+
+// refusePaced refuses a stranger to a form.
+func refusePaced(w http.ResponseWriter, r *http.Request, pace *rate.Limiter) {
+	if !pace.Allow() {
+		refuse(w, r, http.StatusTooManyRequests)
+		return
+	}
+	refuse(w, r, http.StatusUnauthorized)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {
