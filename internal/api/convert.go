@@ -107,6 +107,15 @@ func (v *view) message(m *chat.Message) (*apiv1.Message, error) {
 	return out, err
 }
 
+// bareMessage is what who wrote about a message may know of it.
+func bareMessage(m *chat.Message) *apiv1.Message {
+	out := &apiv1.Message{Id: m.ID.String(), Conversation: string(m.Conversation), Own: m.Own}
+	if m.Own {
+		out.Time, out.Delivery, out.DeliveryReason = timestamppb.New(m.Time.Time()), apiv1.Delivery(m.Delivery), m.Reason
+	}
+	return out
+}
+
 // deliveryText reads only what the state's sentence needs.
 func (v *view) deliveryText(m *chat.Message) (string, error) {
 	var who string

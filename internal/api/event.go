@@ -107,7 +107,7 @@ type watch struct {
 func (w *watch) begin(ctx context.Context, req *apiv1.WatchRequest) error {
 	return w.s.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		if req.Conversation != "" {
-			if w.filter, _, err = w.s.conversation(tx, req.Conversation); err != nil {
+			if w.filter, _, err = w.s.conversation(w.caller, tx, req.Conversation); err != nil {
 				return err
 			}
 		}

@@ -95,7 +95,7 @@ func (s networkService) FindPeer(ctx context.Context, req *apiv1.FindPeerRequest
 // who is the id that a person means, and what to call it.
 func (s *Server) who(ctx context.Context, text string) (id chat.AccountID, name string, err error) {
 	err = s.read(ctx, func(v *view) error {
-		if _, id, err = s.conversation(v.tx, text); err != nil {
+		if _, id, err = s.conversation(callerOf(ctx), v.tx, text); err != nil {
 			if field := new(invalidError); errors.As(err, &field) {
 				return invalid("who", "%s", field.text)
 			}

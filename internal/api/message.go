@@ -55,7 +55,7 @@ func (s messageService) ListMessages(ctx context.Context, req *apiv1.ListMessage
 	}
 	out := &apiv1.ListMessagesResponse{}
 	return out, s.read(ctx, func(v *view) error {
-		conv, _, err := s.conversation(v.tx, req.Conversation)
+		conv, _, err := s.conversation(callerOf(ctx), v.tx, req.Conversation)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (s messageService) SearchMessages(ctx context.Context, req *apiv1.SearchMes
 		var conv chat.Conversation
 		if req.Conversation != "" {
 			var err error
-			if conv, _, err = s.conversation(v.tx, req.Conversation); err != nil {
+			if conv, _, err = s.conversation(callerOf(ctx), v.tx, req.Conversation); err != nil {
 				return err
 			}
 		}
@@ -155,18 +155,15 @@ func (s messageService) MarkRead(ctx context.Context, req *apiv1.MarkReadRequest
 	var conv chat.Conversation
 	var upTo chat.MessageID
 	if err := s.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		if conv, _, err = s.conversation(tx, req.Conversation); err != nil {
+		if conv, _, err = s.conversation(callerOf(ctx), tx, req.Conversation); err != nil {
 			return err
 		}
 		if err := callerOf(ctx).maySend(conv); err != nil {
 			return err
 		}
-		m, err := message(tx, "message", req.Message)
+		m, err := callerOf(ctx).targetIn(tx, conv, "message", req.Message)
 		if err != nil {
 			return err
-		}
-		if m.Conversation != conv {
-			return invalid("message", "that message is in another conversation")
 		}
 		upTo = m.ID
 		return nil
@@ -181,7 +178,7 @@ func (s messageService) SaveDraft(ctx context.Context, req *apiv1.SaveDraftReque
 		return nil, fmt.Errorf("%w: a draft has at most %d KiB", chat.ErrTooLarge, chat.MaxDraft>>10)
 	}
 	return &apiv1.SaveDraftResponse{}, s.cfg.DB.Write(ctx, func(tx *store.Tx) error {
-		conv, _, err := s.conversation(tx, req.Conversation)
+		conv, _, err := s.conversation(callerOf(ctx), tx, req.Conversation)
 		if err != nil {
 			return err
 		}

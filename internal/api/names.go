@@ -36,8 +36,9 @@ func account(field, text string) (chat.AccountID, error) {
 }
 
 // conversation reads a conversation as people write it: people/{account}, an
-// account id, or a petname that only one contact has. A name is never guessed.
-func (s *Server) conversation(tx *store.Tx, text string) (chat.Conversation, chat.AccountID, error) {
+// account id, or a petname that only one contact has. A name is never guessed,
+// and means nothing to a caller who may not read who is called so.
+func (s *Server) conversation(c *caller, tx *store.Tx, text string) (chat.Conversation, chat.AccountID, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
@@ -50,6 +51,9 @@ func (s *Server) conversation(tx *store.Tx, text string) (chat.Conversation, cha
 	}
 	if id, _, err := identity.ParseAccountID(text); err == nil {
 		return chat.PrivateConversation(id), id, nil
+	}
+	if !c.may(scopeRead) && !c.may(scopePeopleRead) {
+		return "", "", invalid("conversation", "without scope %s or %s name it by its account: people/{account}", scopeRead, scopePeopleRead)
 	}
 	id, err := byName(tx, text)
 	return chat.PrivateConversation(id), id, err
@@ -129,4 +133,48 @@ func message(tx *store.Tx, field, text string) (*chat.Message, error) {
 		return nil, fmt.Errorf("reading message: %w", err)
 	}
 	return m, nil
+}
+
+// errNotYours is all that a caller who may only write learns of a message that
+// is not in a conversation of theirs: there may be one or not.
+var errNotYours = fmt.Errorf("%w: no message with this id that this token may write about", chat.ErrNotFound)
+
+// target reads the message that a caller wants to write about. Who may not read
+// must know its id in full.
+func (c *caller) target(tx *store.Tx, field, text string) (*chat.Message, error) {
+	if c.may(scopeRead) {
+		m, err := message(tx, field, text)
+		if err != nil {
+			return nil, err
+		}
+		return m, c.maySend(m.Conversation)
+	}
+	id, err := chat.ParseMessageID(strings.ToLower(strings.TrimSpace(text)))
+	if err != nil {
+		return nil, invalid(field, "a message id is 64 hex digits; fewer need scope %s", scopeRead)
+	}
+	m, err := tx.Message(id)
+	switch {
+	case errors.Is(err, chat.ErrNotFound):
+		return nil, errNotYours
+	case err != nil:
+		return nil, fmt.Errorf("reading message: %w", err)
+	case c.maySend(m.Conversation) != nil:
+		return nil, errNotYours
+	}
+	return m, nil
+}
+
+// targetIn is target for a message of one conversation.
+func (c *caller) targetIn(tx *store.Tx, conv chat.Conversation, field, text string) (*chat.Message, error) {
+	m, err := c.target(tx, field, text)
+	switch {
+	case err != nil:
+		return nil, err
+	case m.Conversation == conv:
+		return m, nil
+	case c.may(scopeRead):
+		return nil, invalid(field, "that message is in another conversation")
+	}
+	return nil, errNotYours
 }

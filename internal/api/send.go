@@ -26,7 +26,7 @@ func (s messageService) SendMessage(ctx context.Context, req *apiv1.SendMessageR
 		return nil, invalid("text", "it is empty")
 	}
 	id, err := s.write(ctx, req, func(tx *store.Tx) (*chat.Message, error) {
-		conv, to, err := s.conversation(tx, req.Conversation)
+		conv, to, err := s.conversation(callerOf(ctx), tx, req.Conversation)
 		if err != nil {
 			return nil, err
 		}
@@ -35,12 +35,9 @@ func (s messageService) SendMessage(ctx context.Context, req *apiv1.SendMessageR
 		}
 		d := dm.Draft{To: to, Kind: chat.KindText, Text: chat.Body(req.Text)}
 		if req.ReplyTo != "" {
-			target, err := message(tx, "reply_to", req.ReplyTo)
+			target, err := callerOf(ctx).targetIn(tx, conv, "reply_to", req.ReplyTo)
 			if err != nil {
 				return nil, err
-			}
-			if target.Conversation != conv {
-				return nil, invalid("reply_to", "that message is in another conversation")
 			}
 			d.Target = target.ID
 		}
@@ -77,12 +74,17 @@ func (s messageService) write(ctx context.Context, req request, fn func(tx *stor
 	return chat.MessageID(answer), nil
 }
 
-// shown is a message as it is now.
+// shown is a message as it is now; to a caller who may not read, without what
+// it says.
 func (s *Server) shown(ctx context.Context, id chat.MessageID) (out *apiv1.Message, err error) {
 	err = s.read(ctx, func(v *view) error {
 		m, err := v.tx.Message(id)
 		if err != nil {
 			return fmt.Errorf("reading message: %w", err)
+		}
+		if !callerOf(ctx).may(scopeRead) {
+			out = bareMessage(m)
+			return nil
 		}
 		out, err = v.message(m)
 		return err
@@ -141,11 +143,8 @@ func (s messageService) EditMessage(ctx context.Context, req *apiv1.EditMessageR
 func (s messageService) DeleteMessage(ctx context.Context, req *apiv1.DeleteMessageRequest) (*apiv1.DeleteMessageResponse, error) {
 	if req.ValidateOnly {
 		return &apiv1.DeleteMessageResponse{}, s.cfg.DB.Read(ctx, func(tx *store.Tx) error {
-			target, err := message(tx, "id", req.Id)
+			target, err := callerOf(ctx).target(tx, "id", req.Id)
 			if err != nil {
-				return err
-			}
-			if err := callerOf(ctx).maySend(target.Conversation); err != nil {
 				return err
 			}
 			return ownText(target)
@@ -171,11 +170,8 @@ func (s messageService) React(ctx context.Context, req *apiv1.ReactRequest) (*ap
 // afterwards.
 func (s messageService) change(ctx context.Context, req request, id string, fn func(target *chat.Message) (dm.Draft, error)) (*apiv1.Message, error) {
 	answer, err := s.once(ctx, req, func(tx *store.Tx) ([]byte, error) {
-		target, err := message(tx, "id", id)
+		target, err := callerOf(ctx).target(tx, "id", id)
 		if err != nil {
-			return nil, err
-		}
-		if err := callerOf(ctx).maySend(target.Conversation); err != nil {
 			return nil, err
 		}
 		d, err := fn(target)
@@ -214,11 +210,8 @@ func ownText(m *chat.Message) error {
 
 func (s messageService) ResendMessage(ctx context.Context, req *apiv1.ResendMessageRequest) (*apiv1.ResendMessageResponse, error) {
 	id, err := s.write(ctx, req, func(tx *store.Tx) (*chat.Message, error) {
-		old, err := message(tx, "id", req.Id)
+		old, err := callerOf(ctx).target(tx, "id", req.Id)
 		if err != nil {
-			return nil, err
-		}
-		if err := callerOf(ctx).maySend(old.Conversation); err != nil {
 			return nil, err
 		}
 		return s.cfg.Courier.ResendIn(tx, old.ID)
