@@ -267,7 +267,7 @@ func (s *suite) simulations(t *testing.T) (ours, bare []simulation) {
 	t.Helper()
 	if s.ours == nil {
 		for seed := range uint64(sized(3, 5)) {
-			n := sized(30, 100)
+			n := sized(24, 100)
 			s.ours = append(s.ours, simulate(t, seed, n, false))
 			s.bare = append(s.bare, simulate(t, seed, n, true))
 			t.Logf("seed %d: ours %+v, bare %+v", seed, s.ours[seed], s.bare[seed])
@@ -295,7 +295,7 @@ func benchDHT(t *testing.T, s *suite) {
 	s.paired(t, "dht.rpcs", "RPCs", func(m simulation) float64 { return m.rpcs })
 	s.paired(t, "dht.hops", "hops", func(m simulation) float64 { return m.hops })
 	benchFound(t, s)
-	s.measure(t, "dht.cpu", sized(5, 9), func(rounds int) (Line, error) { return lookupCPU(t, rounds) })
+	s.measure(t, "dht.cpu", sized(3, 9), func(rounds int) (Line, error) { return lookupCPU(t, rounds) })
 }
 
 // lookupCPU is CPU per cold look-up of whole networks on loopback, both ends

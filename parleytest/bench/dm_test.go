@@ -23,8 +23,8 @@ import (
 )
 
 const (
-	blobBytes = 1 << 10 // what a text of 200 bytes is padded to
-	callers   = 16      // of Send at a time, as a bot has
+	blobBytes = 1 << 10     // what a text of 200 bytes is padded to
+	callers   = commitGroup // of Send at a time: what the baseline syncs at a time
 )
 
 func benchDM(t *testing.T, s *suite) {
@@ -138,7 +138,7 @@ type durable struct{ ours, base run }
 // measureDurable is the whole path with full sync at both ends against a raw
 // stream with one fdatasync for each 64 messages at both ends.
 func measureDurable(ana, bo *person, raw *raw, rounds int) (*durable, error) {
-	n := sized(512, 4096)
+	n := sized(1024, 4096)
 	var d durable
 	for i := range rounds + 1 {
 		ours := func() error {
@@ -198,12 +198,12 @@ func (p *person) flood(to *person, n int) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	for i := n - 1; i >= 0; i-- { // the last first: then most are there
+	for i := n - 1; i >= 0; i -= callers { // one of each group: the others are there too
 		if err := p.delivered(ids[i]); err != nil {
 			return fmt.Errorf("message %d: %w", i, err)
 		}
 	}
-	return nil
+	return p.allDelivered(ids)
 }
 
 // raw is two bare hosts with one TCP connection under TLS, and a file each.
@@ -221,7 +221,11 @@ func newRaw(dir string) (r *raw, err error) {
 		return nil, err
 	}
 	r.b.SetStreamHandler(echoID, func(s network.Stream) {
-		r.done <- (<-r.serve)(s)
+		err := (<-r.serve)(s)
+		if err != nil {
+			_ = s.Reset()
+		}
+		r.done <- errors.Join(err, s.Close()) // what was written still arrives
 	})
 	if r.a, err = newBare(simKey(9, 2), "/ip4/127.0.0.1/tcp/0", r.b.info(), opts...); err != nil {
 		return nil, errors.Join(err, r.b.close())

@@ -83,8 +83,8 @@ func (g Gate) worse(figure, than float64) bool {
 	return figure > than
 }
 
-// Learn takes the figures of lines that are better than the committed ones, or
-// the first: a ratchet.
+// Learn takes the first figures, and those that are better than the committed
+// ones by more than noise: a ratchet.
 func (g Gates) Learn(lines []Line, full bool) {
 	for _, l := range lines {
 		gate, ok := g[l.Metric]
@@ -92,7 +92,7 @@ func (g Gates) Learn(lines []Line, full bool) {
 			continue
 		}
 		figure := l.Figure()
-		if old := gate.committed(full); old != nil && !gate.worse(*old, figure) {
+		if old := gate.committed(full); old != nil && !gate.worse(*old, figure*gate.margin()) {
 			continue
 		}
 		if full {
@@ -102,6 +102,15 @@ func (g Gates) Learn(lines []Line, full bool) {
 		}
 		g[l.Metric] = gate
 	}
+}
+
+// margin is what a better figure is multiplied with before it is believed.
+func (g Gate) margin() float64 {
+	slack := max(0, tolerance[g.Class])
+	if g.More {
+		return 1 - slack
+	}
+	return 1 + slack
 }
 
 // write learns and commits to a file.

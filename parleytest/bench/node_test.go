@@ -222,7 +222,7 @@ func idle(t *testing.T, s *suite, parley, bare, home string) {
 		q, err := startBare(bare)
 		if err == nil {
 			err = befriended(t.TempDir(), p, q, func() error {
-				time.Sleep(sized(8*time.Second, 30*time.Second)) // joining ends
+				time.Sleep(sized(5*time.Second, 30*time.Second)) // joining ends
 				for range rounds {
 					if err := observe(p, q, &ours, &base); err != nil {
 						return err
@@ -252,7 +252,7 @@ func idle(t *testing.T, s *suite, parley, bare, home string) {
 
 // observe adds one window of idleness.
 func observe(p, q *process, ours, base *run) error {
-	window := sized(6*time.Second, 10*time.Second)
+	window := sized(4*time.Second, 10*time.Second)
 	before, err := p.cpu()
 	beforeQ, errQ := q.cpu()
 	if err := errors.Join(err, errQ); err != nil {
@@ -311,9 +311,9 @@ func befriended(dir string, p, q *process, fn func() error) error {
 func idleBytes(t *testing.T) (line Line) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := parleytest.NewWorld(t, links20+1, parleytest.Options{})
-		w.Pass(10 * time.Minute) // publications to new peers end
-		window := sized(10*time.Minute, time.Hour)
+		w := parleytest.NewWorld(t, sized(links20/2, links20)+1, parleytest.Options{})
+		w.Pass(10 * time.Minute)                     // publications to new peers end
+		window := sized(30*time.Minute, 2*time.Hour) // the table is refreshed in it
 		before := make([]int64, w.Len())
 		for i := range before {
 			before[i] = w.Node(i).Bytes()

@@ -178,6 +178,28 @@ func (p *person) delivered(id chat.MessageID) error {
 	}
 }
 
+// allDelivered looks at many messages in one snapshot, and waits for the few
+// that are not there yet.
+func (p *person) allDelivered(ids []chat.MessageID) error {
+	var late []chat.MessageID
+	err := p.db.Read(context.Background(), func(tx *store.Tx) error {
+		for _, id := range ids {
+			m, err := tx.Message(id)
+			if err != nil {
+				return err
+			}
+			if m.Delivery != chat.Delivered {
+				late = append(late, id)
+			}
+		}
+		return nil
+	})
+	for _, id := range late {
+		err = errors.Join(err, p.delivered(id))
+	}
+	return err
+}
+
 // dialer is what node gives to dm: what is known, else the device's record.
 type dialer struct{ p *person }
 
