@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,9 +37,13 @@ func (a *app) printWhy(res *apiv1.ExplainMessageResponse) error {
 		return a.print(res)
 	}
 	m := res.GetMessage()
-	fmt.Fprintf(a.out, "%s %s %s\n", a.look.paint(dim, shortMessage(m.GetId())), a.look.glyph(m.GetDelivery()), a.look.paint(bold, stateText(m.GetDelivery(), m.GetDeliveryText())))
-	if s := cleanText(res.GetSummary()); s != "" && s != stateText(m.GetDelivery(), m.GetDeliveryText()) {
-		fmt.Fprintln(a.out, s)
+	state, summary := stateText(m.GetDelivery(), m.GetDeliveryText()), cleanText(res.GetSummary())
+	if strings.Contains(strings.ToLower(summary), strings.ToLower(state)) {
+		state, summary = summary, "" // it says the state and more
+	}
+	fmt.Fprintf(a.out, "%s %s %s\n", a.look.paint(dim, shortMessage(m.GetId())), a.look.glyph(m.GetDelivery()), a.look.paint(bold, state))
+	if summary != "" {
+		fmt.Fprintln(a.out, summary)
 	}
 	if len(res.GetDevices()) == 0 {
 		return nil
