@@ -43,7 +43,7 @@ func (tx *Tx) target(id chat.MessageID) (target, error) {
 func (tx *Tx) fold(m *chat.Message, conv, row int64, pos []byte) error {
 	t, err := tx.target(m.Target)
 	if errors.Is(err, chat.ErrNotFound) {
-		return nil
+		return tx.awaitTarget(m, conv, row, pos)
 	}
 	if err != nil {
 		return err
@@ -53,6 +53,37 @@ func (tx *Tx) fold(m *chat.Message, conv, row int64, pos []byte) error {
 		return err
 	}
 	return tx.append(LogMessageChanged, t.conv, t.row, nil)
+}
+
+// awaitTarget bounds what waits for a message that did not come: of each kind
+// and author the maxHistory newest, which is all that will ever be shown. The
+// oldest above that loses text and target, or somebody could make one message
+// hold the writer for long.
+func (tx *Tx) awaitTarget(m *chat.Message, conv, row int64, pos []byte) error {
+	waiting, oldest := 1, row
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		waiting++
+		p := position(&chat.Message{
+			Author: m.Author, Time: chat.HLC(s.ColumnInt64(1)), Number: uint64(s.ColumnInt64(2)),
+			Device: chat.DeviceID(s.ColumnText(3)), Epoch: uint64(s.ColumnInt64(4)),
+		})
+		if bytes.Compare(p, pos) < 0 {
+			oldest, pos = s.ColumnInt64(0), p
+		}
+		return nil
+	}, `SELECT m.row, m.time, m.number, s.device, s.epoch FROM messages m JOIN sources s ON s.id = m.source
+		WHERE m.target = ? AND m.kind > 1 AND m.kind = ? AND m.conv = ? AND s.author = ? AND m.row <> ?`,
+		m.Target[:], int64(m.Kind), conv, m.Author, row)
+	if err != nil {
+		return fmt.Errorf("reading what waits for a message: %w", err)
+	}
+	if waiting <= maxHistory {
+		return nil
+	}
+	if err := tx.blank(oldest); err != nil {
+		return err
+	}
+	return tx.c.exec(`UPDATE messages SET target = NULL WHERE row = ?`, oldest)
 }
 
 func (tx *Tx) foldOnto(m *chat.Message, t *target, conv, row int64, pos []byte) (changed bool, err error) {

@@ -220,3 +220,49 @@ func TestUnreadAndMark(t *testing.T) {
 	})
 	mark(m[3], late, m[3])
 }
+
+// TestManyEdits: of any number of edits, before their message or after it, the
+// newest count and the history ends with them; the rest wait for nothing.
+func TestManyEdits(t *testing.T) {
+	db := openTest(t, t.TempDir())
+	for name, early := range map[string]bool{"before": true, "after": false} {
+		key := chat.PrivateConversation(chat.AccountID(name))
+		target := text(ana, 1, "the message "+name)
+		target.Conversation = key
+		var edits []*chat.Message
+		for i := range 2*maxHistory + 7 {
+			e := message(ana, uint64(2+i), 1_760_000_100_000+int64(i), chat.KindEdit, fmt.Sprintf("%s %d", name, i), target.ID)
+			e.Conversation = key
+			edits = append(edits, e)
+		}
+		last := string(edits[len(edits)-1].Text)
+		// The newest comes in the middle.
+		edits[len(edits)-1], edits[9] = edits[9], edits[len(edits)-1]
+		if early {
+			add(t, db, edits...)
+			read(t, db, func(tx *Tx) error {
+				n, err := tx.c.number(0, `SELECT count(*) FROM messages WHERE target = ? AND kind > 1`, target.ID[:])
+				if n != maxHistory {
+					t.Errorf("%d edits wait for a message that did not come", n)
+				}
+				return err
+			})
+		}
+		add(t, db, target)
+		add(t, db, edits...) // again, or for the first time
+		read(t, db, func(tx *Tx) error {
+			m, err := tx.Message(target.ID)
+			if err != nil {
+				return err
+			}
+			history, err := tx.History(target.ID)
+			if err != nil {
+				return err
+			}
+			if n := len(history); string(m.Text) != last || n != maxHistory || string(history[n-1].Text) != last || history[0].Time >= history[1].Time {
+				t.Errorf("%s: %q after %d edits, the last %q", name, m.Text, n, history[n-1].Text)
+			}
+			return nil
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -289,8 +290,12 @@ func (tx *Tx) stretch(conv int64, low, high place, newest bool, limit int) (list
 	return list, more, err
 }
 
-// History lists the edits of a message, oldest first. A deleted message has
-// none left.
+// maxHistory is how many edits of a message are shown: nobody reads more, and
+// a peer may send any number.
+const maxHistory = 100
+
+// History lists the newest edits of a message, at most maxHistory, oldest
+// first. A deleted message has none left.
 func (tx *Tx) History(id chat.MessageID) ([]chat.Message, error) {
 	t, err := tx.target(id)
 	if errors.Is(err, chat.ErrNotFound) {
@@ -305,9 +310,10 @@ func (tx *Tx) History(id chat.MessageID) ([]chat.Message, error) {
 		return nil
 	}, `SELECT `+messageColumns+` FROM messages m JOIN sources s ON s.id = m.source
 		WHERE m.target = ? AND m.kind > 1 AND m.kind = 2 AND m.conv = ? AND s.author = ?
-		ORDER BY m.time, s.device, s.epoch, m.number`, id[:], t.conv, t.author)
+		ORDER BY m.time DESC, s.device DESC, s.epoch DESC, m.number DESC LIMIT ?`, id[:], t.conv, t.author, maxHistory)
 	if err != nil {
 		return nil, fmt.Errorf("reading a history: %w", err)
 	}
+	slices.Reverse(list)
 	return tx.complete(list)
 }
