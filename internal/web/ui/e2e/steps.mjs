@@ -93,7 +93,6 @@ export const steps = [
       area.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
       return seen;
     });
-    assert.ok(shownIn < 50, `own message shown after ${shownIn} ms`);
     await reached(page, 'hello over there', ['delivered', 'read'], w.patience);
     const total = Date.now() - w.began;
     if (w.real) assert.ok(total < 30_000, `first delivery after ${total} ms`);
