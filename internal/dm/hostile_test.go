@@ -11,6 +11,7 @@ import (
 	"parley/internal/identity"
 	"parley/internal/seal"
 	"parley/internal/store"
+	"parley/internal/wire"
 )
 
 // listOf is the first device list of an account that somebody made up.
@@ -207,4 +208,67 @@ func TestBlockedAccountClaimsADevice(t *testing.T) {
 		}
 		cem.await(cem.say(bo, "hello, I am cem").ID, chat.Delivered)
 	})
+}
+
+// TestRemovedWhileItHolds: a device that put messages off, and is removed from
+// its account meanwhile, is sent nothing again, and what it says it got late
+// proves nothing: both wait for the account's other devices.
+func TestRemovedWhileItHolds(t *testing.T) {
+	bubble(t, func(w *world) {
+		ana, bo, cem := w.join("ana"), w.join("bo"), w.join("cem")
+		ana.knows(bo)
+		time.Sleep(time.Second)
+		var late chat.MessageID
+		removed := make(chan struct{})
+		w.mu.Lock()
+		w.instead = func(s wire.Stream) {
+			r := wire.NewReader(s)
+			for blobs := 0; ; blobs++ {
+				var f wirev1.DMFrame
+				if r.ReadFrame(&f) != nil {
+					_ = s.Reset()
+					return
+				}
+				if blobs > 0 {
+					_ = wire.WriteFrame(s, status(wirev1.Status_STATUS_BUSY)(f.GetEnvelope().GetBlob()))
+					continue
+				}
+				<-removed
+				_ = wire.WriteFrame(s, &wirev1.DMAnswer{Body: &wirev1.DMAnswer_Receipt{Receipt: bo.signs(ana, late)}})
+			}
+		}
+		w.mu.Unlock()
+		late = ana.say(bo, "written before the removal").ID
+		busy := ana.say(bo, "put off").ID
+		time.Sleep(5 * time.Second)
+		list := bo.list(func(m *wirev1.Manifest) {
+			m.Seq++
+			m.Devices = []*wirev1.ManifestDevice{{DeviceKey: keyOf(t, cem), Added: time.Now().Unix()}}
+		})
+		_, err := ana.directory.Learn(context.Background(), list.Bytes)
+		ana.must(err)
+		dials := w.dialed()
+		close(removed)
+		time.Sleep(time.Hour)
+		for what, id := range map[string]chat.MessageID{"what it held": late, "what it put off": busy} {
+			if got := ana.message(id).Delivery; got != chat.Queued {
+				t.Errorf("%s is %s", what, got)
+			}
+		}
+		if n := w.dialed() - dials; n != 0 {
+			t.Errorf("it was called %d times more", n)
+		}
+		if rows := len(ana.outbox(bo)); rows != 0 {
+			t.Errorf("%d rows wait for the removed device", rows)
+		}
+		w.mu.Lock()
+		w.instead = nil
+		w.mu.Unlock()
+	})
+}
+
+func (w *world) dialed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dials
 }

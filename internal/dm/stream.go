@@ -1,6 +1,7 @@
 package dm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -193,6 +194,10 @@ func (w *worker) listen(ctx context.Context, s wire.Stream) error {
 	}
 }
 
+// errRemoved ends a stream to a device that its account removed meanwhile: its
+// receipts prove nothing any more, and the rows go back to the account.
+var errRemoved = errors.New("the device is no longer listed")
+
 // settle commits what answers prove, then lets their rows go.
 func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 	now := time.Now()
@@ -213,6 +218,9 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 	}
 	if covered, reached := w.covered(receipts); len(covered)+len(busy) > 0 {
 		err := w.c.db.Write(ctx, func(tx *store.Tx) error {
+			if listed, err := w.c.listed(tx, w.account, w.device); err != nil || !listed {
+				return cmp.Or(err, errRemoved)
+			}
 			for f, r := range covered {
 				if err := f.land(tx, r); err != nil {
 					return err
@@ -264,8 +272,7 @@ func (w *worker) covered(receipts []*receipt) (map[*flight]*receipt, map[string]
 	return covered, due
 }
 
-// land writes what the receipt of the row's device proves. That the device is
-// one of the recipient's was settled when the row was made.
+// land writes what the receipt of the row's device proves.
 func (f *flight) land(tx *store.Tx, r *receipt) error {
 	if err := tx.OutboxDone(f.row.ID); err != nil || f.row.Control {
 		return err
