@@ -96,7 +96,6 @@ type process struct {
 	cmd  *exec.Cmd
 	in   io.Closer
 	addr string // where others meet it, with its id
-
 }
 
 // startParley returns as soon as the API answers a call.
