@@ -15,7 +15,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 win
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-check: setup lint gen-check test bench-short web-check web-test fuzz-short e2e-short e2e-web ## all that CI runs
+check: setup lint gen-check test web-check web-test fuzz-short e2e-short e2e-web ## all that CI runs
 
 test: ## unit, property and simulated-network tests
 	go test -timeout 10m $$(go list ./... | grep -v /parleytest/bench)
