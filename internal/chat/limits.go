@@ -56,6 +56,40 @@ const (
 	KEMStepAge      = 24 * time.Hour
 	// ReceiptIDs is how many messages one signed receipt covers.
 	ReceiptIDs = 64
+
+	// MailLife bounds what a holder keeps; an expiry further ahead than
+	// MailLife and MailClock is refused (M9).
+	MailLife  = 14 * 24 * time.Hour
+	MailClock = 2 * time.Hour
+	// MailboxLife is how long one mailbox id takes mail, MailboxGrace how long
+	// it is collected after: a message's life and three days.
+	MailboxLife  = 7 * 24 * time.Hour
+	MailboxGrace = 17 * 24 * time.Hour
+	// MailboxesAhead are announced to contacts beside the current one.
+	MailboxesAhead = 3
+	// RegionSize holders keep each envelope; HeldReceipts of them make HELD. 20
+	// and an hour's repair give 99.98 % after a week with 30 % droppers and a
+	// median life of 2 h.
+	RegionSize   = 20
+	RegionMax    = 40
+	HeldReceipts = 12
+	// RegionPerNet bounds one /24 or IPv6 /48 in a region (D2).
+	RegionPerNet = 2
+	// HolderAge is how long we must have known a holder for its receipt to
+	// count, unless there are too few (D2).
+	HolderAge = time.Hour
+	// MailNonceLife bounds replay of a signed collect.
+	MailNonceLife = time.Minute
+	// TombstoneLife outlives every copy that repair could bring back.
+	TombstoneLife = MailLife + 24*time.Hour
+	// MailDeleteIDs is how many envelopes one signed delete names.
+	MailDeleteIDs = 256
+	// StampBits is what a stranger pays for a deposit, some 2^20 hashes; each
+	// tenth of the strangers' share that is full costs a bit more (M1).
+	StampBits = 20
+	// SleeperLife is how long a region keeps the last record of a device that
+	// no longer publishes: its bundle's and its mail's life.
+	SleeperLife = 14 * 24 * time.Hour
 )
 
 // BlobSizes are the only sizes a sealed message has on the wire, in bytes.
@@ -191,6 +225,41 @@ const (
 	FreshSessionEvery = time.Hour
 	// SeenBlobLife covers every path a re-homed blob can take.
 	SeenBlobLife = 21 * 24 * time.Hour
+
+	// BoxEnvelopes and BoxBytes bound one mailbox on one holder; BoxContactShare
+	// percent of it is for who shows its token, BoxStrangers envelopes are for
+	// who pays a stamp (M1).
+	BoxEnvelopes    = 1000
+	BoxBytes        = 16 << 20
+	BoxContactShare = 80
+	BoxStrangers    = 200
+	// HolderBytes is what a holder gives strangers in all, HolderDiskFree the
+	// percent of its disk that stays free whatever it gave, HolderPerNet what
+	// one /24 or IPv6 /48 may deposit in a day (M2).
+	HolderBytes    = 512 << 20
+	HolderDiskFree = 20
+	HolderPerNet   = 64 << 20
+	// RepairEvery, with RepairJitter percent, is how often holders compare; it
+	// adapts between RepairMin and RepairMax to the measured life of holders, so
+	// that predicted loss in RepairHorizon stays below RepairLoss.
+	RepairEvery   = time.Hour
+	RepairJitter  = 10
+	RepairMin     = 30 * time.Minute
+	RepairMax     = 6 * time.Hour
+	RepairHorizon = 7 * 24 * time.Hour
+	RepairLoss    = 1e-4
+	// RepairDepartures holders gone bring the repair at once.
+	RepairDepartures = 4
+	// AuditEvery catches a holder that signed and dropped (M3).
+	AuditEvery = time.Hour
+	// CollectEvery, with CollectJitter percent, beside start and reconnection.
+	CollectEvery  = 15 * time.Minute
+	CollectJitter = 20
+	// ReputEvery is how often a sender deposits again until the receipt.
+	ReputEvery = 12 * time.Hour
+	// DepositTimeout is how long a holder has to answer a deposit; in a small
+	// network HELD needs all that answer within it.
+	DepositTimeout = 10 * time.Second
 
 	// GroupCommitDelay and GroupCommitSize bound what one fsync gathers.
 	GroupCommitDelay = 10 * time.Millisecond
