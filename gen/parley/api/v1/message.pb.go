@@ -993,6 +993,7 @@ type DeviceDelivery struct {
 	Receipt       []byte                 `protobuf:"bytes,6,opt,name=receipt,proto3" json:"receipt,omitempty"` // the signed proof
 	NextTry       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=next_try,json=nextTry,proto3" json:"next_try,omitempty"`
 	Attempts      uint32                 `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Keepers       []*Keeper              `protobuf:"bytes,9,rep,name=keepers,proto3" json:"keepers,omitempty"` // who signed that they keep it for the device
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1083,6 +1084,74 @@ func (x *DeviceDelivery) GetAttempts() uint32 {
 	return 0
 }
 
+func (x *DeviceDelivery) GetKeepers() []*Keeper {
+	if x != nil {
+		return x.Keepers
+	}
+	return nil
+}
+
+// Keeper is a node that keeps an envelope for somebody asleep.
+type Keeper struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"`
+	Receipt       []byte                 `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // the signed proof
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Keeper) Reset() {
+	*x = Keeper{}
+	mi := &file_parley_api_v1_message_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Keeper) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Keeper) ProtoMessage() {}
+
+func (x *Keeper) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_api_v1_message_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Keeper.ProtoReflect.Descriptor instead.
+func (*Keeper) Descriptor() ([]byte, []int) {
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Keeper) GetDevice() string {
+	if x != nil {
+		return x.Device
+	}
+	return ""
+}
+
+func (x *Keeper) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Keeper) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 type ListConversationsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 0: all of them; at most 500
@@ -1093,7 +1162,7 @@ type ListConversationsRequest struct {
 
 func (x *ListConversationsRequest) Reset() {
 	*x = ListConversationsRequest{}
-	mi := &file_parley_api_v1_message_proto_msgTypes[19]
+	mi := &file_parley_api_v1_message_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1174,7 @@ func (x *ListConversationsRequest) String() string {
 func (*ListConversationsRequest) ProtoMessage() {}
 
 func (x *ListConversationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_api_v1_message_proto_msgTypes[19]
+	mi := &file_parley_api_v1_message_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1187,7 @@ func (x *ListConversationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConversationsRequest.ProtoReflect.Descriptor instead.
 func (*ListConversationsRequest) Descriptor() ([]byte, []int) {
-	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{19}
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListConversationsRequest) GetPageSize() int32 {
@@ -1145,7 +1214,7 @@ type ListConversationsResponse struct {
 
 func (x *ListConversationsResponse) Reset() {
 	*x = ListConversationsResponse{}
-	mi := &file_parley_api_v1_message_proto_msgTypes[20]
+	mi := &file_parley_api_v1_message_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1226,7 @@ func (x *ListConversationsResponse) String() string {
 func (*ListConversationsResponse) ProtoMessage() {}
 
 func (x *ListConversationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_api_v1_message_proto_msgTypes[20]
+	mi := &file_parley_api_v1_message_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1239,7 @@ func (x *ListConversationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConversationsResponse.ProtoReflect.Descriptor instead.
 func (*ListConversationsResponse) Descriptor() ([]byte, []int) {
-	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{20}
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListConversationsResponse) GetConversations() []*Conversation {
@@ -1197,7 +1266,7 @@ type MarkReadRequest struct {
 
 func (x *MarkReadRequest) Reset() {
 	*x = MarkReadRequest{}
-	mi := &file_parley_api_v1_message_proto_msgTypes[21]
+	mi := &file_parley_api_v1_message_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1278,7 @@ func (x *MarkReadRequest) String() string {
 func (*MarkReadRequest) ProtoMessage() {}
 
 func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_api_v1_message_proto_msgTypes[21]
+	mi := &file_parley_api_v1_message_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1291,7 @@ func (x *MarkReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadRequest.ProtoReflect.Descriptor instead.
 func (*MarkReadRequest) Descriptor() ([]byte, []int) {
-	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{21}
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *MarkReadRequest) GetConversation() string {
@@ -1247,7 +1316,7 @@ type MarkReadResponse struct {
 
 func (x *MarkReadResponse) Reset() {
 	*x = MarkReadResponse{}
-	mi := &file_parley_api_v1_message_proto_msgTypes[22]
+	mi := &file_parley_api_v1_message_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1259,7 +1328,7 @@ func (x *MarkReadResponse) String() string {
 func (*MarkReadResponse) ProtoMessage() {}
 
 func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_api_v1_message_proto_msgTypes[22]
+	mi := &file_parley_api_v1_message_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1272,7 +1341,7 @@ func (x *MarkReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkReadResponse.ProtoReflect.Descriptor instead.
 func (*MarkReadResponse) Descriptor() ([]byte, []int) {
-	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{22}
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{23}
 }
 
 type SaveDraftRequest struct {
@@ -1285,7 +1354,7 @@ type SaveDraftRequest struct {
 
 func (x *SaveDraftRequest) Reset() {
 	*x = SaveDraftRequest{}
-	mi := &file_parley_api_v1_message_proto_msgTypes[23]
+	mi := &file_parley_api_v1_message_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1366,7 @@ func (x *SaveDraftRequest) String() string {
 func (*SaveDraftRequest) ProtoMessage() {}
 
 func (x *SaveDraftRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_api_v1_message_proto_msgTypes[23]
+	mi := &file_parley_api_v1_message_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1379,7 @@ func (x *SaveDraftRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveDraftRequest.ProtoReflect.Descriptor instead.
 func (*SaveDraftRequest) Descriptor() ([]byte, []int) {
-	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{23}
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SaveDraftRequest) GetConversation() string {
@@ -1335,7 +1404,7 @@ type SaveDraftResponse struct {
 
 func (x *SaveDraftResponse) Reset() {
 	*x = SaveDraftResponse{}
-	mi := &file_parley_api_v1_message_proto_msgTypes[24]
+	mi := &file_parley_api_v1_message_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1416,7 @@ func (x *SaveDraftResponse) String() string {
 func (*SaveDraftResponse) ProtoMessage() {}
 
 func (x *SaveDraftResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_api_v1_message_proto_msgTypes[24]
+	mi := &file_parley_api_v1_message_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1429,7 @@ func (x *SaveDraftResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SaveDraftResponse.ProtoReflect.Descriptor instead.
 func (*SaveDraftResponse) Descriptor() ([]byte, []int) {
-	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{24}
+	return file_parley_api_v1_message_proto_rawDescGZIP(), []int{25}
 }
 
 var File_parley_api_v1_message_proto protoreflect.FileDescriptor
@@ -1430,7 +1499,7 @@ const file_parley_api_v1_message_proto_rawDesc = "" +
 	"\x16ExplainMessageResponse\x120\n" +
 	"\amessage\x18\x01 \x01(\v2\x16.parley.api.v1.MessageR\amessage\x127\n" +
 	"\adevices\x18\x02 \x03(\v2\x1d.parley.api.v1.DeviceDeliveryR\adevices\x12\x18\n" +
-	"\asummary\x18\x03 \x01(\tR\asummary\"\xa6\x02\n" +
+	"\asummary\x18\x03 \x01(\tR\asummary\"\xd7\x02\n" +
 	"\x0eDeviceDelivery\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x123\n" +
 	"\bdelivery\x18\x02 \x01(\x0e2\x17.parley.api.v1.DeliveryR\bdelivery\x12\x16\n" +
@@ -1439,7 +1508,12 @@ const file_parley_api_v1_message_proto_rawDesc = "" +
 	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\areceipt\x18\x06 \x01(\fR\areceipt\x125\n" +
 	"\bnext_try\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\anextTry\x12\x1a\n" +
-	"\battempts\x18\b \x01(\rR\battempts\"V\n" +
+	"\battempts\x18\b \x01(\rR\battempts\x12/\n" +
+	"\akeepers\x18\t \x03(\v2\x15.parley.api.v1.KeeperR\akeepers\"l\n" +
+	"\x06Keeper\x12\x16\n" +
+	"\x06device\x18\x01 \x01(\tR\x06device\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
+	"\areceipt\x18\x03 \x01(\fR\areceipt\"V\n" +
 	"\x18ListConversationsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -1482,7 +1556,7 @@ func file_parley_api_v1_message_proto_rawDescGZIP() []byte {
 	return file_parley_api_v1_message_proto_rawDescData
 }
 
-var file_parley_api_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_parley_api_v1_message_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_parley_api_v1_message_proto_goTypes = []any{
 	(*SendMessageRequest)(nil),        // 0: parley.api.v1.SendMessageRequest
 	(*SendMessageResponse)(nil),       // 1: parley.api.v1.SendMessageResponse
@@ -1503,64 +1577,67 @@ var file_parley_api_v1_message_proto_goTypes = []any{
 	(*ExplainMessageRequest)(nil),     // 16: parley.api.v1.ExplainMessageRequest
 	(*ExplainMessageResponse)(nil),    // 17: parley.api.v1.ExplainMessageResponse
 	(*DeviceDelivery)(nil),            // 18: parley.api.v1.DeviceDelivery
-	(*ListConversationsRequest)(nil),  // 19: parley.api.v1.ListConversationsRequest
-	(*ListConversationsResponse)(nil), // 20: parley.api.v1.ListConversationsResponse
-	(*MarkReadRequest)(nil),           // 21: parley.api.v1.MarkReadRequest
-	(*MarkReadResponse)(nil),          // 22: parley.api.v1.MarkReadResponse
-	(*SaveDraftRequest)(nil),          // 23: parley.api.v1.SaveDraftRequest
-	(*SaveDraftResponse)(nil),         // 24: parley.api.v1.SaveDraftResponse
-	(Delivery)(0),                     // 25: parley.api.v1.Delivery
-	(*durationpb.Duration)(nil),       // 26: google.protobuf.Duration
-	(*Message)(nil),                   // 27: parley.api.v1.Message
-	(*timestamppb.Timestamp)(nil),     // 28: google.protobuf.Timestamp
-	(*Conversation)(nil),              // 29: parley.api.v1.Conversation
+	(*Keeper)(nil),                    // 19: parley.api.v1.Keeper
+	(*ListConversationsRequest)(nil),  // 20: parley.api.v1.ListConversationsRequest
+	(*ListConversationsResponse)(nil), // 21: parley.api.v1.ListConversationsResponse
+	(*MarkReadRequest)(nil),           // 22: parley.api.v1.MarkReadRequest
+	(*MarkReadResponse)(nil),          // 23: parley.api.v1.MarkReadResponse
+	(*SaveDraftRequest)(nil),          // 24: parley.api.v1.SaveDraftRequest
+	(*SaveDraftResponse)(nil),         // 25: parley.api.v1.SaveDraftResponse
+	(Delivery)(0),                     // 26: parley.api.v1.Delivery
+	(*durationpb.Duration)(nil),       // 27: google.protobuf.Duration
+	(*Message)(nil),                   // 28: parley.api.v1.Message
+	(*timestamppb.Timestamp)(nil),     // 29: google.protobuf.Timestamp
+	(*Conversation)(nil),              // 30: parley.api.v1.Conversation
 }
 var file_parley_api_v1_message_proto_depIdxs = []int32{
-	25, // 0: parley.api.v1.SendMessageRequest.wait_for:type_name -> parley.api.v1.Delivery
-	26, // 1: parley.api.v1.SendMessageRequest.wait:type_name -> google.protobuf.Duration
-	27, // 2: parley.api.v1.SendMessageResponse.message:type_name -> parley.api.v1.Message
-	27, // 3: parley.api.v1.EditMessageResponse.message:type_name -> parley.api.v1.Message
-	27, // 4: parley.api.v1.ReactResponse.message:type_name -> parley.api.v1.Message
-	27, // 5: parley.api.v1.ResendMessageResponse.message:type_name -> parley.api.v1.Message
-	27, // 6: parley.api.v1.GetMessageResponse.message:type_name -> parley.api.v1.Message
-	27, // 7: parley.api.v1.GetMessageResponse.history:type_name -> parley.api.v1.Message
-	27, // 8: parley.api.v1.ListMessagesResponse.messages:type_name -> parley.api.v1.Message
-	27, // 9: parley.api.v1.SearchMessagesResponse.messages:type_name -> parley.api.v1.Message
-	27, // 10: parley.api.v1.ExplainMessageResponse.message:type_name -> parley.api.v1.Message
+	26, // 0: parley.api.v1.SendMessageRequest.wait_for:type_name -> parley.api.v1.Delivery
+	27, // 1: parley.api.v1.SendMessageRequest.wait:type_name -> google.protobuf.Duration
+	28, // 2: parley.api.v1.SendMessageResponse.message:type_name -> parley.api.v1.Message
+	28, // 3: parley.api.v1.EditMessageResponse.message:type_name -> parley.api.v1.Message
+	28, // 4: parley.api.v1.ReactResponse.message:type_name -> parley.api.v1.Message
+	28, // 5: parley.api.v1.ResendMessageResponse.message:type_name -> parley.api.v1.Message
+	28, // 6: parley.api.v1.GetMessageResponse.message:type_name -> parley.api.v1.Message
+	28, // 7: parley.api.v1.GetMessageResponse.history:type_name -> parley.api.v1.Message
+	28, // 8: parley.api.v1.ListMessagesResponse.messages:type_name -> parley.api.v1.Message
+	28, // 9: parley.api.v1.SearchMessagesResponse.messages:type_name -> parley.api.v1.Message
+	28, // 10: parley.api.v1.ExplainMessageResponse.message:type_name -> parley.api.v1.Message
 	18, // 11: parley.api.v1.ExplainMessageResponse.devices:type_name -> parley.api.v1.DeviceDelivery
-	25, // 12: parley.api.v1.DeviceDelivery.delivery:type_name -> parley.api.v1.Delivery
-	28, // 13: parley.api.v1.DeviceDelivery.time:type_name -> google.protobuf.Timestamp
-	28, // 14: parley.api.v1.DeviceDelivery.next_try:type_name -> google.protobuf.Timestamp
-	29, // 15: parley.api.v1.ListConversationsResponse.conversations:type_name -> parley.api.v1.Conversation
-	0,  // 16: parley.api.v1.MessageService.SendMessage:input_type -> parley.api.v1.SendMessageRequest
-	2,  // 17: parley.api.v1.MessageService.EditMessage:input_type -> parley.api.v1.EditMessageRequest
-	4,  // 18: parley.api.v1.MessageService.DeleteMessage:input_type -> parley.api.v1.DeleteMessageRequest
-	6,  // 19: parley.api.v1.MessageService.React:input_type -> parley.api.v1.ReactRequest
-	8,  // 20: parley.api.v1.MessageService.ResendMessage:input_type -> parley.api.v1.ResendMessageRequest
-	10, // 21: parley.api.v1.MessageService.GetMessage:input_type -> parley.api.v1.GetMessageRequest
-	12, // 22: parley.api.v1.MessageService.ListMessages:input_type -> parley.api.v1.ListMessagesRequest
-	14, // 23: parley.api.v1.MessageService.SearchMessages:input_type -> parley.api.v1.SearchMessagesRequest
-	16, // 24: parley.api.v1.MessageService.ExplainMessage:input_type -> parley.api.v1.ExplainMessageRequest
-	19, // 25: parley.api.v1.MessageService.ListConversations:input_type -> parley.api.v1.ListConversationsRequest
-	21, // 26: parley.api.v1.MessageService.MarkRead:input_type -> parley.api.v1.MarkReadRequest
-	23, // 27: parley.api.v1.MessageService.SaveDraft:input_type -> parley.api.v1.SaveDraftRequest
-	1,  // 28: parley.api.v1.MessageService.SendMessage:output_type -> parley.api.v1.SendMessageResponse
-	3,  // 29: parley.api.v1.MessageService.EditMessage:output_type -> parley.api.v1.EditMessageResponse
-	5,  // 30: parley.api.v1.MessageService.DeleteMessage:output_type -> parley.api.v1.DeleteMessageResponse
-	7,  // 31: parley.api.v1.MessageService.React:output_type -> parley.api.v1.ReactResponse
-	9,  // 32: parley.api.v1.MessageService.ResendMessage:output_type -> parley.api.v1.ResendMessageResponse
-	11, // 33: parley.api.v1.MessageService.GetMessage:output_type -> parley.api.v1.GetMessageResponse
-	13, // 34: parley.api.v1.MessageService.ListMessages:output_type -> parley.api.v1.ListMessagesResponse
-	15, // 35: parley.api.v1.MessageService.SearchMessages:output_type -> parley.api.v1.SearchMessagesResponse
-	17, // 36: parley.api.v1.MessageService.ExplainMessage:output_type -> parley.api.v1.ExplainMessageResponse
-	20, // 37: parley.api.v1.MessageService.ListConversations:output_type -> parley.api.v1.ListConversationsResponse
-	22, // 38: parley.api.v1.MessageService.MarkRead:output_type -> parley.api.v1.MarkReadResponse
-	24, // 39: parley.api.v1.MessageService.SaveDraft:output_type -> parley.api.v1.SaveDraftResponse
-	28, // [28:40] is the sub-list for method output_type
-	16, // [16:28] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	26, // 12: parley.api.v1.DeviceDelivery.delivery:type_name -> parley.api.v1.Delivery
+	29, // 13: parley.api.v1.DeviceDelivery.time:type_name -> google.protobuf.Timestamp
+	29, // 14: parley.api.v1.DeviceDelivery.next_try:type_name -> google.protobuf.Timestamp
+	19, // 15: parley.api.v1.DeviceDelivery.keepers:type_name -> parley.api.v1.Keeper
+	29, // 16: parley.api.v1.Keeper.until:type_name -> google.protobuf.Timestamp
+	30, // 17: parley.api.v1.ListConversationsResponse.conversations:type_name -> parley.api.v1.Conversation
+	0,  // 18: parley.api.v1.MessageService.SendMessage:input_type -> parley.api.v1.SendMessageRequest
+	2,  // 19: parley.api.v1.MessageService.EditMessage:input_type -> parley.api.v1.EditMessageRequest
+	4,  // 20: parley.api.v1.MessageService.DeleteMessage:input_type -> parley.api.v1.DeleteMessageRequest
+	6,  // 21: parley.api.v1.MessageService.React:input_type -> parley.api.v1.ReactRequest
+	8,  // 22: parley.api.v1.MessageService.ResendMessage:input_type -> parley.api.v1.ResendMessageRequest
+	10, // 23: parley.api.v1.MessageService.GetMessage:input_type -> parley.api.v1.GetMessageRequest
+	12, // 24: parley.api.v1.MessageService.ListMessages:input_type -> parley.api.v1.ListMessagesRequest
+	14, // 25: parley.api.v1.MessageService.SearchMessages:input_type -> parley.api.v1.SearchMessagesRequest
+	16, // 26: parley.api.v1.MessageService.ExplainMessage:input_type -> parley.api.v1.ExplainMessageRequest
+	20, // 27: parley.api.v1.MessageService.ListConversations:input_type -> parley.api.v1.ListConversationsRequest
+	22, // 28: parley.api.v1.MessageService.MarkRead:input_type -> parley.api.v1.MarkReadRequest
+	24, // 29: parley.api.v1.MessageService.SaveDraft:input_type -> parley.api.v1.SaveDraftRequest
+	1,  // 30: parley.api.v1.MessageService.SendMessage:output_type -> parley.api.v1.SendMessageResponse
+	3,  // 31: parley.api.v1.MessageService.EditMessage:output_type -> parley.api.v1.EditMessageResponse
+	5,  // 32: parley.api.v1.MessageService.DeleteMessage:output_type -> parley.api.v1.DeleteMessageResponse
+	7,  // 33: parley.api.v1.MessageService.React:output_type -> parley.api.v1.ReactResponse
+	9,  // 34: parley.api.v1.MessageService.ResendMessage:output_type -> parley.api.v1.ResendMessageResponse
+	11, // 35: parley.api.v1.MessageService.GetMessage:output_type -> parley.api.v1.GetMessageResponse
+	13, // 36: parley.api.v1.MessageService.ListMessages:output_type -> parley.api.v1.ListMessagesResponse
+	15, // 37: parley.api.v1.MessageService.SearchMessages:output_type -> parley.api.v1.SearchMessagesResponse
+	17, // 38: parley.api.v1.MessageService.ExplainMessage:output_type -> parley.api.v1.ExplainMessageResponse
+	21, // 39: parley.api.v1.MessageService.ListConversations:output_type -> parley.api.v1.ListConversationsResponse
+	23, // 40: parley.api.v1.MessageService.MarkRead:output_type -> parley.api.v1.MarkReadResponse
+	25, // 41: parley.api.v1.MessageService.SaveDraft:output_type -> parley.api.v1.SaveDraftResponse
+	30, // [30:42] is the sub-list for method output_type
+	18, // [18:30] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_parley_api_v1_message_proto_init() }
@@ -1575,7 +1652,7 @@ func file_parley_api_v1_message_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_api_v1_message_proto_rawDesc), len(file_parley_api_v1_message_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -978,6 +978,51 @@ func (x *MailReceipt) GetHolderKey() []byte {
 	return nil
 }
 
+// MailProof is what the store keeps as the proof of HELD, never sent.
+type MailProof struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Receipts      [][]byte               `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"` // Signed bytes of MailReceipts
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MailProof) Reset() {
+	*x = MailProof{}
+	mi := &file_parley_wire_v1_mailbox_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MailProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MailProof) ProtoMessage() {}
+
+func (x *MailProof) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_wire_v1_mailbox_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MailProof.ProtoReflect.Descriptor instead.
+func (*MailProof) Descriptor() ([]byte, []int) {
+	return file_parley_wire_v1_mailbox_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *MailProof) GetReceipts() [][]byte {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
 var File_parley_wire_v1_mailbox_proto protoreflect.FileDescriptor
 
 const file_parley_wire_v1_mailbox_proto_rawDesc = "" +
@@ -1062,7 +1107,9 @@ const file_parley_wire_v1_mailbox_proto_rawDesc = "" +
 	"\renvelope_hash\x18\x03 \x01(\fR\fenvelopeHash\x12\x18\n" +
 	"\aexpires\x18\x04 \x01(\x03R\aexpires\x12\x1d\n" +
 	"\n" +
-	"holder_key\x18\x05 \x01(\fR\tholderKeyB+Z)parley/internal/gen/parley/wire/v1;wirev1b\x06proto3"
+	"holder_key\x18\x05 \x01(\fR\tholderKey\"'\n" +
+	"\tMailProof\x12\x1a\n" +
+	"\breceipts\x18\x01 \x03(\fR\breceiptsB+Z)parley/internal/gen/parley/wire/v1;wirev1b\x06proto3"
 
 var (
 	file_parley_wire_v1_mailbox_proto_rawDescOnce sync.Once
@@ -1076,7 +1123,7 @@ func file_parley_wire_v1_mailbox_proto_rawDescGZIP() []byte {
 	return file_parley_wire_v1_mailbox_proto_rawDescData
 }
 
-var file_parley_wire_v1_mailbox_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_parley_wire_v1_mailbox_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_parley_wire_v1_mailbox_proto_goTypes = []any{
 	(*MailRequest)(nil),       // 0: parley.wire.v1.MailRequest
 	(*MailNonce)(nil),         // 1: parley.wire.v1.MailNonce
@@ -1090,7 +1137,8 @@ var file_parley_wire_v1_mailbox_proto_goTypes = []any{
 	(*MailAudit)(nil),         // 9: parley.wire.v1.MailAudit
 	(*MailAnswer)(nil),        // 10: parley.wire.v1.MailAnswer
 	(*MailReceipt)(nil),       // 11: parley.wire.v1.MailReceipt
-	(Status)(0),               // 12: parley.wire.v1.Status
+	(*MailProof)(nil),         // 12: parley.wire.v1.MailProof
+	(Status)(0),               // 13: parley.wire.v1.Status
 }
 var file_parley_wire_v1_mailbox_proto_depIdxs = []int32{
 	1,  // 0: parley.wire.v1.MailRequest.nonce:type_name -> parley.wire.v1.MailNonce
@@ -1100,7 +1148,7 @@ var file_parley_wire_v1_mailbox_proto_depIdxs = []int32{
 	5,  // 4: parley.wire.v1.MailRepair.boxes:type_name -> parley.wire.v1.MailBoxDigest
 	7,  // 5: parley.wire.v1.MailRepair.sleepers:type_name -> parley.wire.v1.MailSleeperDigest
 	6,  // 6: parley.wire.v1.MailBoxDigest.items:type_name -> parley.wire.v1.MailItem
-	12, // 7: parley.wire.v1.MailAnswer.status:type_name -> parley.wire.v1.Status
+	13, // 7: parley.wire.v1.MailAnswer.status:type_name -> parley.wire.v1.Status
 	5,  // 8: parley.wire.v1.MailAnswer.boxes:type_name -> parley.wire.v1.MailBoxDigest
 	9,  // [9:9] is the sub-list for method output_type
 	9,  // [9:9] is the sub-list for method input_type
@@ -1131,7 +1179,7 @@ func file_parley_wire_v1_mailbox_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_wire_v1_mailbox_proto_rawDesc), len(file_parley_wire_v1_mailbox_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
