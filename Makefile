@@ -80,6 +80,10 @@ e2e-short: ## the same, short
 e2e-web: setup-web setup-debian ## Chromium drives the pages of two real nodes (SHOTS=folder keeps pictures)
 	go run ./parleytest/e2e -page -shots "$(abspath $(SHOTS))"
 
+.PHONY: nat
+nat: ## two nodes behind home routers meet (Linux, as root)
+	go run ./parleytest/nat
+
 kill: ## the store survives 10,000 kills
 	PARLEY_KILLS=10000 go test -count=1 -timeout 3h -run Kill ./internal/store
 

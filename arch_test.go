@@ -20,7 +20,7 @@ import (
 // floors is the table of ARCHITECTURE.md. Imports go strictly down, except
 // where sameFloor lists them.
 var floors = map[string]int{
-	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7, "parleytest/e2e": 7, "parleytest/bench": 7,
+	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7, "parleytest/e2e": 7, "parleytest/nat": 7, "parleytest/bench": 7,
 	"internal/node": 6,
 	"internal/api":  5, "internal/web": 5, "client": 5,
 	"internal/handle": 4, "internal/dm": 4, "internal/mailbox": 4, "internal/room": 4,
