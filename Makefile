@@ -81,7 +81,7 @@ e2e-web: setup-web setup-debian ## Chromium drives the pages of two real nodes (
 	go run ./parleytest/e2e -page -shots "$(abspath $(SHOTS))"
 
 .PHONY: nat
-nat: ## two nodes behind home routers meet (Linux, as root)
+nat: ## nodes behind home routers or on one local network meet (Linux, as root)
 	go run ./parleytest/nat
 
 kill: ## the store survives 10,000 kills

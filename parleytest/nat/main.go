@@ -1,7 +1,8 @@
 // Command nat lets two nodes behind home routers talk: real processes in
-// network namespaces of its own, with five public nodes between them. It
-// prints one JSON line for each kind of router and fails when a message does
-// not arrive or goes by a longer way than it must.
+// network namespaces of its own, with five public nodes between them; and two
+// nodes on one local network that know of nobody. It prints one JSON line for
+// each case and fails when a message does not arrive or goes by another way
+// than it should.
 //
 // It needs Linux and root, talks to nothing outside its namespaces, and
 // removes them when it ends.
@@ -65,100 +66,138 @@ func run(ctx context.Context, binary string) (err error) {
 			return err
 		}
 	}
+	report := func(name, way string, began time.Time) error {
+		return json.NewEncoder(os.Stdout).Encode(map[string]any{
+			"metric": "nat." + name, "value": time.Since(began).Seconds(), "unit": "s", "baseline": nil, "ratio": nil, "n": 1, "way": way,
+		})
+	}
 	for _, r := range routers {
 		began := time.Now()
-		way, err := meet(ctx, filepath.Join(dir, r.name), binary, r.masquerade, r.way)
-		if err != nil {
+		s := &stage{dir: filepath.Join(dir, r.name), binary: binary}
+		if err := errors.Join(s.meet(ctx, r.masquerade, r.way), s.clear()); err != nil {
 			return fmt.Errorf("%s routers: %w", r.name, err)
 		}
-		err = json.NewEncoder(os.Stdout).Encode(map[string]any{
-			"metric": "nat." + r.name, "value": time.Since(began).Seconds(), "unit": "s", "baseline": nil, "ratio": nil, "n": 1, "way": way,
-		})
-		if err != nil {
+		if err := report(r.name, r.way, began); err != nil {
 			return err
 		}
 	}
-	return nil
+	began := time.Now()
+	s := &stage{dir: filepath.Join(dir, "table"), binary: binary}
+	if err := errors.Join(s.sitTogether(ctx), s.clear()); err != nil {
+		return fmt.Errorf("one table: %w", err)
+	}
+	return report("table", "direct", began)
+}
+
+// stage is a network and the nodes on it.
+type stage struct {
+	dir, binary string
+	net         network
+	nodes       []*node
+}
+
+func (s *stage) up(namespace string, args ...string) (*node, error) {
+	n, err := start(filepath.Join(s.dir, namespace), s.binary, namespace, args...)
+	if err == nil {
+		s.nodes = append(s.nodes, n)
+	}
+	return n, err
+}
+
+func (s *stage) clear() error {
+	for _, n := range s.nodes {
+		n.stop()
+	}
+	return s.net.remove()
 }
 
 // meet starts a network with two nodes behind routers, has one write to the
-// other and answers by which way they are connected in the end.
-func meet(ctx context.Context, dir, binary, masquerade, want string) (way string, err error) {
-	net, err := newNetwork(ctx, masquerade)
-	defer func() { err = errors.Join(err, net.remove()) }()
-	if err != nil {
-		return "", err
-	}
-	var nodes []*node
-	defer func() {
-		for _, n := range nodes {
-			n.stop()
-		}
-	}()
-	up := func(namespace string, args ...string) (*node, error) {
-		n, err := start(filepath.Join(dir, namespace), binary, namespace, args...)
-		if err == nil {
-			nodes = append(nodes, n)
-		}
-		return n, err
+// other and waits until they are connected in the wanted way.
+func (s *stage) meet(ctx context.Context, masquerade, want string) error {
+	if err := s.net.layStreet(ctx, masquerade); err != nil {
+		return err
 	}
 	open := []string{"--infra", "--listen", "/ip4/0.0.0.0/tcp/4001", "--listen", "/ip4/0.0.0.0/udp/4001/quic-v1"}
-	guide, err := up(net.public[0], open...)
+	guide, err := s.up(s.net.public[0], open...)
 	if err != nil {
-		return "", err
+		return err
 	}
 	var who struct{ Device string }
 	if err := guide.await(ctx, &who, func() bool { return who.Device != "" }, "net", "status"); err != nil {
-		return "", err
+		return err
 	}
 	join := []string{"--bootstrap", "/ip4/" + publicAddress(0) + "/tcp/4001/p2p/" + who.Device}
-	for _, ns := range net.public[1:] {
-		if _, err := up(ns, append(join, open...)...); err != nil {
-			return "", err
+	for _, ns := range s.net.public[1:] {
+		if _, err := s.up(ns, append(join, open...)...); err != nil {
+			return err
 		}
 	}
-	ana, err := up(net.homes[0], append(join, "--address", "off")...)
-	if err != nil {
-		return "", err
-	}
-	bo, err := up(net.homes[1], append(join, "--address", "off")...)
-	if err != nil {
-		return "", err
-	}
-	for _, n := range []*node{ana, bo} {
-		var status struct {
-			Reachability string
-			Listen       []string
+	var homes [2]*node
+	for i, ns := range s.net.homes {
+		if homes[i], err = s.up(ns, append(join, "--address", "off")...); err != nil {
+			return err
 		}
+	}
+	for _, n := range homes {
+		var status struct{ Listen []string }
 		relayed := func() bool { return strings.Contains(strings.Join(status.Listen, " "), "p2p-circuit") }
 		if err := n.await(ctx, &status, relayed, "net", "status"); err != nil {
-			return "", fmt.Errorf("no relay took the node in: %w", err)
+			return fmt.Errorf("no relay took the node in: %w", err)
 		}
 	}
+	return talk(ctx, homes[0], homes[1], want)
+}
+
+// sitTogether starts two nodes that know of nobody on one local network.
+func (s *stage) sitTogether(ctx context.Context) error {
+	if err := s.net.layTable(ctx); err != nil {
+		return err
+	}
+	var nodes [2]*node
+	var err error
+	for i, ns := range s.net.homes {
+		if nodes[i], err = s.up(ns, "--address", "off"); err != nil {
+			return err
+		}
+	}
+	return talk(ctx, nodes[0], nodes[1], "direct")
+}
+
+// talk has a write to b, by b's account alone, and waits for the proof and for
+// the wanted way.
+func talk(ctx context.Context, a, b *node, want string) error {
 	var id struct{ Account, Device string }
-	if err := bo.await(ctx, &id, func() bool { return id.Account != "" }, "id", "show"); err != nil {
-		return "", err
+	if err := b.await(ctx, &id, func() bool { return id.Account != "" }, "id", "show"); err != nil {
+		return err
 	}
-	if err := ana.call(ctx, nil, "send", id.Account, "hello from behind a router", "--wait", "delivered", "--wait-timeout", "90s"); err != nil {
-		return "", fmt.Errorf("message not delivered: %w", err)
+	if err := a.await(ctx, &struct{}{}, func() bool { return true }, "id", "show"); err != nil {
+		return err
 	}
-	var list struct{ Peers []peer }
+	if err := a.call(ctx, nil, "send", id.Account, "hello from behind a router", "--wait", "delivered", "--wait-timeout", "90s"); err != nil {
+		return fmt.Errorf("message not delivered: %w", err)
+	}
+	var list struct {
+		Peers []struct {
+			Device  string
+			Relayed bool
+		}
+	}
+	way := "not"
 	there := func() bool {
-		way = ""
+		way = "not"
 		for _, p := range list.Peers {
-			if p.Device == id.Device && (way == "" || !p.Relayed) {
-				way = map[bool]string{true: "relayed", false: "direct"}[p.Relayed]
+			switch {
+			case p.Device != id.Device:
+			case !p.Relayed:
+				way = "direct"
+			case way == "not":
+				way = "relayed"
 			}
 		}
 		return way == want
 	}
-	if err := ana.await(ctx, &list, there, "net", "peers"); err != nil {
-		return "", fmt.Errorf("connected %s, want %s: %w", way, want, err)
+	if err := a.await(ctx, &list, there, "net", "peers"); err != nil {
+		return fmt.Errorf("connected %s, want %s: %w", way, want, err)
 	}
-	return way, nil
-}
-
-type peer struct {
-	Device  string
-	Relayed bool
+	return nil
 }

@@ -10,68 +10,76 @@ import (
 	"time"
 )
 
-// network is a bridge with public nodes and two routers on it, and a home
-// behind each router. Its addresses look public: nodes do not dial strangers
-// at private ones.
+// network is namespaces with links between them. Its addresses in the open
+// look public: nodes do not dial strangers at private ones.
 type network struct {
-	public []string // namespaces
-	homes  []string
+	public []string // namespaces of nodes in the open
+	homes  []string // of the two that talk
 	all    []string
 }
 
 func publicAddress(i int) string { return fmt.Sprintf("11.0.%d.1", 10+i) }
 
-func newNetwork(ctx context.Context, masquerade string) (*network, error) {
-	n := &network{}
-	prefix := fmt.Sprintf("parley%d-", os.Getpid())
-	sh := func(format string, args ...any) error {
-		words := strings.Fields(fmt.Sprintf(format, args...))
-		_, err := command(ctx, words[0], words[1:]...)
+// space adds a namespace.
+func (n *network) space(ctx context.Context, name string) (string, error) {
+	ns := fmt.Sprintf("parley%d-%s", os.Getpid(), name)
+	if err := sh(ctx, "ip netns add %s", ns); err != nil {
+		return "", err
+	}
+	n.all = append(n.all, ns)
+	return ns, sh(ctx, "ip -n %s link set lo up", ns)
+}
+
+// layTable links two namespaces, and nothing else.
+func (n *network) layTable(ctx context.Context) error {
+	left, e1 := n.space(ctx, "left")
+	right, e2 := n.space(ctx, "right")
+	n.homes = []string{left, right}
+	err := errors.Join(e1, e2, sh(ctx, "ip -n %s link add eth0 type veth peer name eth0 netns %s", left, right))
+	for i, ns := range n.homes {
+		err = errors.Join(err, sh(ctx, "ip -n %s addr add 192.168.9.%d/24 dev eth0", ns, i+1), sh(ctx, "ip -n %s link set eth0 up", ns))
+	}
+	return err
+}
+
+// layStreet puts public nodes and two routers on a bridge, and a home behind
+// each router.
+func (n *network) layStreet(ctx context.Context, masquerade string) error {
+	core, err := n.space(ctx, "core")
+	if err != nil {
 		return err
 	}
-	space := func(name string) (string, error) {
-		ns := prefix + name
-		if err := sh("ip netns add %s", ns); err != nil {
-			return "", err
-		}
-		n.all = append(n.all, ns)
-		return ns, sh("ip -n %s link set lo up", ns)
-	}
-	core, err := space("core")
-	if err != nil {
-		return n, err
-	}
-	err = errors.Join(sh("ip -n %s link add br0 type bridge", core), sh("ip -n %s link set br0 up", core))
+	err = errors.Join(sh(ctx, "ip -n %s link add br0 type bridge", core), sh(ctx, "ip -n %s link set br0 up", core))
 	plugs := 0
 	plug := func(ns, address string) error {
 		plugs++
 		return errors.Join(
-			sh("ip -n %s link add p%d type veth peer name eth0 netns %s", core, plugs, ns),
-			sh("ip -n %s link set p%d master br0 up", core, plugs),
-			sh("ip -n %s addr add %s/16 dev eth0", ns, address),
-			sh("ip -n %s link set eth0 up", ns))
+			sh(ctx, "ip -n %s link add p%d type veth peer name eth0 netns %s", core, plugs, ns),
+			sh(ctx, "ip -n %s link set p%d master br0 up", core, plugs),
+			sh(ctx, "ip -n %s addr add %s/16 dev eth0", ns, address),
+			sh(ctx, "ip -n %s link set eth0 up", ns))
 	}
 	for i := range public {
-		ns, e := space(fmt.Sprint("public", i))
+		ns, e := n.space(ctx, fmt.Sprint("public", i))
 		n.public = append(n.public, ns)
 		err = errors.Join(err, e, plug(ns, publicAddress(i)))
 	}
 	for i := range 2 {
-		router, e1 := space(fmt.Sprint("router", i))
-		home, e2 := space(fmt.Sprint("home", i))
+		router, e1 := n.space(ctx, fmt.Sprint("router", i))
+		home, e2 := n.space(ctx, fmt.Sprint("home", i))
 		n.homes = append(n.homes, home)
 		inner := fmt.Sprintf("192.168.%d", i+1)
 		err = errors.Join(err, e1, e2, plug(router, fmt.Sprintf("11.0.%d.1", 101+i)),
-			sh("ip -n %s link add lan0 type veth peer name eth0 netns %s", router, home),
-			sh("ip -n %s addr add %s.1/24 dev lan0", router, inner),
-			sh("ip -n %s link set lan0 up", router),
-			sh("ip -n %s addr add %s.2/24 dev eth0", home, inner),
-			sh("ip -n %s link set eth0 up", home),
-			sh("ip -n %s route add default via %s.1", home, inner),
-			sh("ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", router),
+			sh(ctx, "ip -n %s link add lan0 type veth peer name eth0 netns %s", router, home),
+			sh(ctx, "ip -n %s addr add %s.1/24 dev lan0", router, inner),
+			sh(ctx, "ip -n %s link set lan0 up", router),
+			sh(ctx, "ip -n %s addr add %s.2/24 dev eth0", home, inner),
+			sh(ctx, "ip -n %s link set eth0 up", home),
+			sh(ctx, "ip -n %s route add default via %s.1", home, inner),
+			sh(ctx, "ip netns exec %s sysctl -qw net.ipv4.ip_forward=1", router),
 			rules(ctx, router, masquerade))
 	}
-	return n, err
+	return err
 }
 
 // rules make a namespace a home router: it lets answers in and nothing else.
@@ -110,6 +118,12 @@ func (n *network) remove() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+func sh(ctx context.Context, format string, args ...any) error {
+	words := strings.Fields(fmt.Sprintf(format, args...))
+	_, err := command(ctx, words[0], words[1:]...)
+	return err
 }
 
 func command(ctx context.Context, name string, args ...string) ([]byte, error) {
