@@ -32,6 +32,7 @@ type Client struct {
 	Messages apiv1connect.MessageServiceClient
 	Events   apiv1connect.EventServiceClient
 	Network  apiv1connect.NetworkServiceClient
+	Mail     apiv1connect.MailServiceClient
 	Admin    apiv1connect.AdminServiceClient
 
 	transport *http.Transport
@@ -80,6 +81,7 @@ func Dial(ctx context.Context, opts Options) (*Client, error) {
 	c.Messages = apiv1connect.NewMessageServiceClient(call, base, options)
 	c.Events = apiv1connect.NewEventServiceClient(call, base, options)
 	c.Network = apiv1connect.NewNetworkServiceClient(call, base, options)
+	c.Mail = apiv1connect.NewMailServiceClient(call, base, options)
 	c.Admin = apiv1connect.NewAdminServiceClient(call, base, options)
 	return c, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/chat"
+	"parley/internal/dm"
 	"parley/internal/store"
 )
 
@@ -119,7 +120,7 @@ func bareMessage(m *chat.Message) *apiv1.Message {
 // deliveryText reads only what the state's sentence needs.
 func (v *view) deliveryText(m *chat.Message) (string, error) {
 	var who string
-	var sent int
+	var count int
 	to, _ := m.Conversation.Account()
 	switch m.Delivery {
 	case chat.Queued, chat.Read:
@@ -127,18 +128,18 @@ func (v *view) deliveryText(m *chat.Message) (string, error) {
 		if who, err = v.title(to); err != nil {
 			return "", err
 		}
-	case chat.Sent:
+	case chat.Sent, chat.Held:
 		devices, err := v.tx.Deliveries(m.ID)
 		if err != nil {
 			return "", fmt.Errorf("reading deliveries: %w", err)
 		}
+		steps := make([]dm.Step, 0, len(devices))
 		for _, d := range devices {
-			if d.State == chat.Sent {
-				sent++
-			}
+			steps = append(steps, dm.Step{State: d.State, Proof: d.Proof})
 		}
+		count = handedTo(m.Delivery, steps)
 	}
-	return deliveryWords(m, who, sent, v.cooling[to], v.now), nil
+	return deliveryWords(m, who, count, v.cooling[to], v.now), nil
 }
 
 func (v *view) messages(list []chat.Message) ([]*apiv1.Message, error) {

@@ -21,7 +21,7 @@ const clockSlip = chat.ClockSlack
 
 // Doctor makes the checks that need the store and the API, and adds node's.
 func (s nodeService) Doctor(ctx context.Context, _ *apiv1.DoctorRequest) (*apiv1.DoctorResponse, error) {
-	checks := []Check{s.checkFolder(), s.checkDisk(), s.checkKey(), s.checkClock(ctx), s.checkPage()}
+	checks := []Check{s.checkFolder(), s.checkDisk(), s.checkKey(), s.checkClock(ctx), s.checkPage(), s.checkMail()}
 	if s.cfg.Checks != nil {
 		checks = append(checks, s.cfg.Checks(ctx)...)
 	}

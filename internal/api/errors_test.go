@@ -114,7 +114,7 @@ func TestEveryMethodHasARule(t *testing.T) {
 		methodsOf(apiv1.File_parley_api_v1_node_proto), methodsOf(apiv1.File_parley_api_v1_identity_proto),
 		methodsOf(apiv1.File_parley_api_v1_people_proto), methodsOf(apiv1.File_parley_api_v1_message_proto),
 		methodsOf(apiv1.File_parley_api_v1_event_proto), methodsOf(apiv1.File_parley_api_v1_network_proto),
-		methodsOf(apiv1.File_parley_api_v1_admin_proto),
+		methodsOf(apiv1.File_parley_api_v1_mail_proto), methodsOf(apiv1.File_parley_api_v1_admin_proto),
 	} {
 		for _, m := range methods {
 			count++

@@ -9,8 +9,11 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/chat"
+	"parley/internal/dm"
 	"parley/internal/store"
 )
 
@@ -132,15 +135,26 @@ func (s messageService) ExplainMessage(ctx context.Context, req *apiv1.ExplainMe
 		who, err := v.title(to)
 		out.Summary = traceWords(trace, who, v.cooling[to], v.now)
 		for _, step := range trace.Devices {
-			shown := chat.Message{Delivery: step.State, Reason: step.Reason, Time: trace.Message.Time}
 			out.Devices = append(out.Devices, &apiv1.DeviceDelivery{
 				Device: string(step.Device), Delivery: apiv1.Delivery(step.State), Reason: step.Reason,
-				Text: deliveryWords(&shown, who, 1, v.cooling[to], v.now), Time: stamp(step.At),
-				Receipt: step.Proof, NextTry: stamp(step.NextTry), Attempts: uint32(step.Attempts),
+				Text: stepWords(step, trace.Message.Time, who, v.cooling[to], v.now), Time: stamp(step.At),
+				Receipt: step.Proof, NextTry: stamp(step.NextTry), Attempts: uint32(step.Attempts), Keepers: keepers(step),
 			})
 		}
 		return err
 	})
+}
+
+// keepers are the hosts whose storage receipts are all the proof there is.
+func keepers(step dm.Step) []*apiv1.Keeper {
+	if step.State != chat.Sent && step.State != chat.Held {
+		return nil
+	}
+	var out []*apiv1.Keeper
+	for _, k := range dm.Keepers(step.Proof) {
+		out = append(out, &apiv1.Keeper{Device: string(k.Device), Until: timestamppb.New(k.Until), Receipt: k.Receipt})
+	}
+	return out
 }
 
 func (s messageService) ListConversations(ctx context.Context, req *apiv1.ListConversationsRequest) (*apiv1.ListConversationsResponse, error) {

@@ -65,6 +65,9 @@ var rules = map[string]rule{
 	apiv1connect.MessageServiceMarkReadProcedure:          {scope: scopeSend}, // others may learn of it
 	apiv1connect.MessageServiceSaveDraftProcedure:         {scope: scopeSend},
 
+	apiv1connect.MailServiceGetMailStatusProcedure: {scope: scopeNetwork},
+	apiv1connect.MailServiceListMailHostsProcedure: {scope: scopeNetwork},
+
 	apiv1connect.EventServiceReadStateProcedure: {scope: scopeEvents},
 	apiv1connect.EventServiceWatchProcedure:     {scope: scopeEvents},
 

@@ -37,6 +37,9 @@ type Config struct {
 	Guard     *guard.Guard
 	Network   Network
 	Pulse     *live.Value[Pulse]
+	// Mail tells of mail for people who are asleep; nil: this node takes no
+	// part in it.
+	Mail Mail
 	// Page serves the embedded page; nil serves none.
 	Page http.Handler
 	// Socket and TCP are listeners from ListenSocket and ListenTCP, or

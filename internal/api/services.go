@@ -20,13 +20,14 @@ type (
 	messageService  struct{ *Server }
 	eventService    struct{ *Server }
 	networkService  struct{ *Server }
+	mailService     struct{ *Server }
 	adminService    struct{ *Server }
 )
 
 var serviceNames = []string{
 	apiv1connect.NodeServiceName, apiv1connect.IdentityServiceName, apiv1connect.PeopleServiceName,
 	apiv1connect.MessageServiceName, apiv1connect.EventServiceName, apiv1connect.NetworkServiceName,
-	apiv1connect.AdminServiceName,
+	apiv1connect.MailServiceName, apiv1connect.AdminServiceName,
 }
 
 // services answers calls that were admitted.
@@ -39,6 +40,7 @@ func (s *Server) services() http.Handler {
 	mux.Handle(apiv1connect.NewMessageServiceHandler(messageService{s}, opts))
 	mux.Handle(apiv1connect.NewEventServiceHandler(eventService{s}, opts))
 	mux.Handle(apiv1connect.NewNetworkServiceHandler(networkService{s}, opts))
+	mux.Handle(apiv1connect.NewMailServiceHandler(mailService{s}, opts))
 	mux.Handle(apiv1connect.NewAdminServiceHandler(adminService{s}, opts))
 	return mux
 }

@@ -49,21 +49,21 @@ var refusedWords = map[string]string{
 }
 
 // deliveryWords is the state of a message of ours as a sentence. Who is the
-// person it is for, sent the number of devices it was handed to, until the end
-// of a pace limit.
-func deliveryWords(m *chat.Message, who string, sent int, until, now time.Time) string {
+// person it is for, count how many peers it was handed to or keep it, until the
+// end of a pace limit.
+func deliveryWords(m *chat.Message, who string, count int, until, now time.Time) string {
 	switch m.Delivery {
 	case chat.DeliveryNone:
 		return ""
 	case chat.Queued:
 		return queuedWords(m.Reason, who, until, now)
 	case chat.Sent:
-		if sent > 1 {
-			return fmt.Sprintf("Sent to %d peers", sent)
+		if count > 1 {
+			return fmt.Sprintf("Sent to %d peers", count)
 		}
 		return "Sent to 1 peer"
 	case chat.Held:
-		return "Kept by others"
+		return keptWords(count)
 	case chat.Delivered:
 		return "Delivered"
 	case chat.Read:
@@ -81,6 +81,17 @@ func deliveryWords(m *chat.Message, who string, sent int, until, now time.Time) 
 		return "Not delivered by " + m.Time.Time().Add(chat.MessageLife).Format("2 Jan") + ". Send again?"
 	}
 	return "In a state that this program does not know"
+}
+
+// keptWords is how many signed that they keep a message; they are counted.
+func keptWords(count int) string {
+	switch {
+	case count <= 0:
+		return "Kept by others"
+	case count == 1:
+		return "Kept by 1 other"
+	}
+	return fmt.Sprintf("Kept by %d others", count)
 }
 
 // traceWords is where a message is, in one sentence.
@@ -111,7 +122,31 @@ func traceWords(t *dm.Trace, who string, until, now time.Time) string {
 	case m.Delivery == chat.Queued && until.Sub(now) <= 0:
 		return waitingFor(waitTemplate(reason), who)
 	}
-	return deliveryWords(m, who, 1, until, now)
+	return deliveryWords(m, who, handedTo(m.Delivery, t.Devices), until, now)
+}
+
+// handedTo is how many a state rests on: peers that were handed the message,
+// or those that keep it for the device that is best off.
+func handedTo(state chat.Delivery, devices []dm.Step) (n int) {
+	for _, d := range devices {
+		switch kept := len(dm.Keepers(d.Proof)); {
+		case d.State != state:
+		case state == chat.Held:
+			n = max(n, kept)
+		default:
+			n += max(1, kept)
+		}
+	}
+	return n
+}
+
+// stepWords is how far a message came to one device.
+func stepWords(step dm.Step, at chat.HLC, who string, until, now time.Time) string {
+	kept := len(dm.Keepers(step.Proof))
+	if step.State == chat.Sent && kept > 0 {
+		return fmt.Sprintf("Kept by %d so far", kept)
+	}
+	return deliveryWords(&chat.Message{Delivery: step.State, Reason: step.Reason, Time: at}, who, max(1, kept), until, now)
 }
 
 // waitingFor makes a wait's words part of a sentence.
