@@ -46,6 +46,7 @@ type fake struct {
 	apiv1connect.UnimplementedMessageServiceHandler
 	apiv1connect.UnimplementedEventServiceHandler
 	apiv1connect.UnimplementedNetworkServiceHandler
+	apiv1connect.UnimplementedMailServiceHandler
 	apiv1connect.UnimplementedAdminServiceHandler
 
 	contacts  []*apiv1.Contact
@@ -63,6 +64,8 @@ type fake struct {
 	doctor    *apiv1.DoctorResponse
 	explained *apiv1.ExplainMessageResponse
 	found     *apiv1.FindPeerResponse
+	mail      *apiv1.GetMailStatusResponse
+	hosts     *apiv1.ListMailHostsResponse
 }
 
 func (f *fake) GetStatus(context.Context, *apiv1.GetStatusRequest) (*apiv1.GetStatusResponse, error) {
@@ -176,6 +179,14 @@ func (f *fake) FindPeer(context.Context, *apiv1.FindPeerRequest) (*apiv1.FindPee
 	return f.found, nil
 }
 
+func (f *fake) GetMailStatus(context.Context, *apiv1.GetMailStatusRequest) (*apiv1.GetMailStatusResponse, error) {
+	return f.mail, nil
+}
+
+func (f *fake) ListMailHosts(context.Context, *apiv1.ListMailHostsRequest) (*apiv1.ListMailHostsResponse, error) {
+	return f.hosts, nil
+}
+
 func (f *fake) GetNetwork(context.Context, *apiv1.GetNetworkRequest) (*apiv1.GetNetworkResponse, error) {
 	return &apiv1.GetNetworkResponse{Device: me, Ready: true, Connections: 3, DhtPeers: 7, Listen: []string{"/ip4/127.0.0.1/tcp/1"}}, nil
 }
@@ -252,6 +263,7 @@ func newBench(t *testing.T) *bench {
 	mux.Handle(apiv1connect.NewMessageServiceHandler(b.fake))
 	mux.Handle(apiv1connect.NewEventServiceHandler(b.fake))
 	mux.Handle(apiv1connect.NewNetworkServiceHandler(b.fake))
+	mux.Handle(apiv1connect.NewMailServiceHandler(b.fake))
 	mux.Handle(apiv1connect.NewAdminServiceHandler(b.fake))
 	l, err := net.Listen("unix", b.socket)
 	if err != nil {

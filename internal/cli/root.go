@@ -66,7 +66,7 @@ func (a *app) root() *cobra.Command {
 	}{
 		{groupTalk, []*cobra.Command{a.sendCommand(), a.readCommand(), a.watchCommand(), a.conversationsCommand(), a.searchCommand(), a.whyCommand()}},
 		{groupPeople, []*cobra.Command{a.idCommand(), a.contactCommand(), a.blockCommand(), a.restoreCommand()}},
-		{groupNode, []*cobra.Command{a.upCommand(), a.stopCommand(), a.statusCommand(), a.doctorCommand(), a.netCommand(), a.configCommand(), a.tokenCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand()}},
+		{groupNode, []*cobra.Command{a.upCommand(), a.stopCommand(), a.statusCommand(), a.doctorCommand(), a.netCommand(), a.mailCommand(), a.configCommand(), a.tokenCommand(), a.apiCommand(), a.demoCommand(), a.versionCommand()}},
 	} {
 		for _, c := range g.cmds {
 			c.GroupID = g.id

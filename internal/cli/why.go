@@ -60,11 +60,31 @@ func (a *app) printWhy(res *apiv1.ExplainMessageResponse) error {
 		})
 	}
 	a.look.table(a.out, []string{"DEVICE", "STATE", "SINCE", "PROOF", "NEXT TRY", ""}, rows)
+	a.printKeepers(res.GetDevices())
 	return nil
+}
+
+// printKeepers lists the hosts that signed for a message.
+func (a *app) printKeepers(devices []*apiv1.DeviceDelivery) {
+	var rows [][]cell
+	for _, d := range devices {
+		for _, k := range d.GetKeepers() {
+			rows = append(rows, []cell{
+				{text: a.whole(k.GetDevice())}, {text: shortID(d.GetDevice())}, {text: orDash(a.stamp(k.GetUntil()))},
+				{text: fmt.Sprintf("signed, %d bytes", len(k.GetReceipt()))},
+			})
+		}
+	}
+	if len(rows) > 0 {
+		a.look.table(a.out, []string{"KEPT BY", "FOR", "UNTIL", "PROOF"}, rows)
+	}
 }
 
 // proof says what the state rests on.
 func proof(d *apiv1.DeviceDelivery) string {
+	if n := len(d.GetKeepers()); n > 0 {
+		return count(uint32(n), "receipt")
+	}
 	if n := len(d.GetReceipt()); n > 0 {
 		return fmt.Sprintf("signed, %d bytes", n)
 	}
