@@ -29,6 +29,13 @@ describe('delivery', () => {
     expect(notBack('read', 'delivered')).toBe(false);
     expect(notBack('expired', 'delivered')).toBe(true);
   });
+  it('counts what others keep', () => {
+    expect(words.settings.mailWaiting(1, 0)).toBe('1 message not delivered yet');
+    expect(words.settings.mailWaiting(3, 2)).toBe('3 messages not delivered yet, 2 kept by others');
+    expect(words.settings.mailHosts(1)).toBe('1 node keeps your mail');
+    expect(words.settings.mailHosts(14)).toBe('14 nodes keep your mail');
+    expect(words.delivery.keepers(12)).toBe('Who keeps it: 12 nodes');
+  });
   it('says the exact words of the design for a stopped node', () => {
     expect(words.pulse.stopped).toBe('Node stopped. Restart it with `parley up`');
     expect(words.actions.remove).toBe('Ask everyone to remove');

@@ -170,6 +170,13 @@ export const calls = {
       { name: 'Network', result: 'RESULT_WARNING', text: 'not reachable from outside', fix: 'Messages still arrive; a relay is used where it must.' },
     ],
   }),
+  'MailService/GetMailStatus': () => ({
+    keeping: { on: true, text: 'Keeps 214 envelopes in 12 boxes for others', boxes: '12', envelopes: '214', bytes: '1258291', limitBytes: '536870912', sleepers: '3' },
+    collecting: { boxes: 4, last: new Date(Date.now() - 3e5).toISOString(), asked: 20, answered: 18, collected: '5' }, waiting: 2, held: 1,
+  }),
+  'MailService/ListMailHosts': (n) => ({
+    hosts: Array.from({ length: 12 }, (_, i) => ({ device: accountId(n.name + '/host/' + i), fromUs: 1, forUs: i % 3, region: i < 9 })),
+  }),
   'NetworkService/ListPeers': (n) => ({ peers: [...n.people].filter(([, p]) => p.online).map(([a, p]) => ({ device: p.devices[0] ?? a, account: a, name: p.displayName, transport: 'QUIC', rtt: '0.038s' })) }),
   'NetworkService/FindPeer': (n, q) => ({ devices: [], text: n.people.get(q.who)?.online ? 'Connected directly, 38 ms' : 'No device record found: they have not been online in the last two days.' }),
 };

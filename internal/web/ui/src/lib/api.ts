@@ -3,6 +3,7 @@ import { createClient, type Interceptor } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 import { EventService } from '../gen/parley/api/v1/event_pb';
 import { IdentityService } from '../gen/parley/api/v1/identity_pb';
+import { MailService } from '../gen/parley/api/v1/mail_pb';
 import { MessageService } from '../gen/parley/api/v1/message_pb';
 import { NetworkService } from '../gen/parley/api/v1/network_pb';
 import { NodeService } from '../gen/parley/api/v1/node_pb';
@@ -23,6 +24,7 @@ const transport = createConnectTransport({
 export const api = {
   events: createClient(EventService, transport),
   identity: createClient(IdentityService, transport),
+  mail: createClient(MailService, transport),
   messages: createClient(MessageService, transport),
   network: createClient(NetworkService, transport),
   node: createClient(NodeService, transport),
