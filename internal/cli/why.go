@@ -70,7 +70,9 @@ func (a *app) printKeepers(devices []*apiv1.DeviceDelivery) {
 	for _, d := range devices {
 		for _, k := range d.GetKeepers() {
 			rows = append(rows, []cell{
-				{text: a.whole(k.GetDevice())}, {text: shortID(d.GetDevice())}, {text: orDash(a.stamp(k.GetUntil()))},
+				{text: a.whole(k.GetDevice())},
+				{text: shortID(d.GetDevice())},
+				{text: orDash(a.stamp(k.GetUntil()))},
 				{text: fmt.Sprintf("signed, %d bytes", len(k.GetReceipt()))},
 			})
 		}
