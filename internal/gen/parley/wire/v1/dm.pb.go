@@ -70,7 +70,7 @@ func (x Receipt_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Receipt_Outcome.Descriptor instead.
 func (Receipt_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 0}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{4, 0}
 }
 
 type Receipt_Refusal int32
@@ -131,7 +131,7 @@ func (x Receipt_Refusal) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Receipt_Refusal.Descriptor instead.
 func (Receipt_Refusal) EnumDescriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 1}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{4, 1}
 }
 
 // OuterEnvelope is all that a mailbox host parses of a private message.
@@ -273,6 +273,7 @@ type FirstContact struct {
 	OneTimeId     []byte                 `protobuf:"bytes,10,opt,name=one_time_id,json=oneTimeId,proto3" json:"one_time_id,omitempty"`
 	Message       []byte                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`                             // the ratchet message
 	SessionTime   int64                  `protobuf:"varint,12,opt,name=session_time,json=sessionTime,proto3" json:"session_time,omitempty"` // Unix milliseconds: when the initiator set it up
+	Mailbox       *MailTicket            `protobuf:"bytes,13,opt,name=mailbox,proto3" json:"mailbox,omitempty"`                             // of the initiator: an answer needs no look-up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -391,6 +392,83 @@ func (x *FirstContact) GetSessionTime() int64 {
 	return 0
 }
 
+func (x *FirstContact) GetMailbox() *MailTicket {
+	if x != nil {
+		return x.Mailbox
+	}
+	return nil
+}
+
+// MailTicket lets a contact leave mail for a device: the mailbox id follows
+// from key and token.
+type MailTicket struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`     // Ed25519, 32 B
+	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"` // 32 B
+	From          int64                  `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`  // Unix seconds, as in the device record
+	Until         int64                  `protobuf:"varint,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MailTicket) Reset() {
+	*x = MailTicket{}
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MailTicket) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MailTicket) ProtoMessage() {}
+
+func (x *MailTicket) ProtoReflect() protoreflect.Message {
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MailTicket.ProtoReflect.Descriptor instead.
+func (*MailTicket) Descriptor() ([]byte, []int) {
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *MailTicket) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *MailTicket) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *MailTicket) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *MailTicket) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
 // Content is the plaintext of a ratchet message; MessageID is the SHA-256 of
 // its bytes.
 type Content struct {
@@ -414,15 +492,14 @@ type Content struct {
 	//	*Content_Answer_
 	//	*Content_Receipts_
 	Body          isContent_Body `protobuf_oneof:"body"`
-	MailboxId     []byte         `protobuf:"bytes,17,opt,name=mailbox_id,json=mailboxId,proto3" json:"mailbox_id,omitempty"` // sender's, reserved for the mailbox
-	MailboxToken  []byte         `protobuf:"bytes,18,opt,name=mailbox_token,json=mailboxToken,proto3" json:"mailbox_token,omitempty"`
+	Mailboxes     []*MailTicket  `protobuf:"bytes,19,rep,name=mailboxes,proto3" json:"mailboxes,omitempty"` // the author device's, in contents that show nothing: this one and the next three
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Content) Reset() {
 	*x = Content{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[2]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -434,7 +511,7 @@ func (x *Content) String() string {
 func (*Content) ProtoMessage() {}
 
 func (x *Content) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[2]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -447,7 +524,7 @@ func (x *Content) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content.ProtoReflect.Descriptor instead.
 func (*Content) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Content) GetVersion() uint32 {
@@ -581,16 +658,9 @@ func (x *Content) GetReceipts() *Content_Receipts {
 	return nil
 }
 
-func (x *Content) GetMailboxId() []byte {
+func (x *Content) GetMailboxes() []*MailTicket {
 	if x != nil {
-		return x.MailboxId
-	}
-	return nil
-}
-
-func (x *Content) GetMailboxToken() []byte {
-	if x != nil {
-		return x.MailboxToken
+		return x.Mailboxes
 	}
 	return nil
 }
@@ -652,7 +722,7 @@ type Receipt struct {
 
 func (x *Receipt) Reset() {
 	*x = Receipt{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[3]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +734,7 @@ func (x *Receipt) String() string {
 func (*Receipt) ProtoMessage() {}
 
 func (x *Receipt) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[3]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +747,7 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
 func (*Receipt) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Receipt) GetVersion() uint32 {
@@ -743,7 +813,7 @@ type DMFrame struct {
 
 func (x *DMFrame) Reset() {
 	*x = DMFrame{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[4]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +825,7 @@ func (x *DMFrame) String() string {
 func (*DMFrame) ProtoMessage() {}
 
 func (x *DMFrame) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[4]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +838,7 @@ func (x *DMFrame) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DMFrame.ProtoReflect.Descriptor instead.
 func (*DMFrame) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{4}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DMFrame) GetBody() isDMFrame_Body {
@@ -827,7 +897,7 @@ type DMAnswer struct {
 
 func (x *DMAnswer) Reset() {
 	*x = DMAnswer{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[5]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +909,7 @@ func (x *DMAnswer) String() string {
 func (*DMAnswer) ProtoMessage() {}
 
 func (x *DMAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[5]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +922,7 @@ func (x *DMAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DMAnswer.ProtoReflect.Descriptor instead.
 func (*DMAnswer) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{5}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *DMAnswer) GetBody() isDMAnswer_Body {
@@ -907,7 +977,7 @@ type DMStatus struct {
 
 func (x *DMStatus) Reset() {
 	*x = DMStatus{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[6]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +989,7 @@ func (x *DMStatus) String() string {
 func (*DMStatus) ProtoMessage() {}
 
 func (x *DMStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[6]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1002,7 @@ func (x *DMStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DMStatus.ProtoReflect.Descriptor instead.
 func (*DMStatus) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{6}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *DMStatus) GetStatus() Status {
@@ -966,7 +1036,7 @@ type Content_Text struct {
 
 func (x *Content_Text) Reset() {
 	*x = Content_Text{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[7]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1048,7 @@ func (x *Content_Text) String() string {
 func (*Content_Text) ProtoMessage() {}
 
 func (x *Content_Text) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[7]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1061,7 @@ func (x *Content_Text) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content_Text.ProtoReflect.Descriptor instead.
 func (*Content_Text) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2, 0}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 0}
 }
 
 func (x *Content_Text) GetText() string {
@@ -1018,7 +1088,7 @@ type Content_Edit struct {
 
 func (x *Content_Edit) Reset() {
 	*x = Content_Edit{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[8]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1030,7 +1100,7 @@ func (x *Content_Edit) String() string {
 func (*Content_Edit) ProtoMessage() {}
 
 func (x *Content_Edit) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[8]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1043,7 +1113,7 @@ func (x *Content_Edit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content_Edit.ProtoReflect.Descriptor instead.
 func (*Content_Edit) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2, 1}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 1}
 }
 
 func (x *Content_Edit) GetTarget() []byte {
@@ -1069,7 +1139,7 @@ type Content_Delete struct {
 
 func (x *Content_Delete) Reset() {
 	*x = Content_Delete{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[9]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1081,7 +1151,7 @@ func (x *Content_Delete) String() string {
 func (*Content_Delete) ProtoMessage() {}
 
 func (x *Content_Delete) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[9]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1094,7 +1164,7 @@ func (x *Content_Delete) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content_Delete.ProtoReflect.Descriptor instead.
 func (*Content_Delete) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2, 2}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 2}
 }
 
 func (x *Content_Delete) GetTarget() []byte {
@@ -1114,7 +1184,7 @@ type Content_Reaction struct {
 
 func (x *Content_Reaction) Reset() {
 	*x = Content_Reaction{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[10]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1196,7 @@ func (x *Content_Reaction) String() string {
 func (*Content_Reaction) ProtoMessage() {}
 
 func (x *Content_Reaction) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[10]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1209,7 @@ func (x *Content_Reaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content_Reaction.ProtoReflect.Descriptor instead.
 func (*Content_Reaction) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2, 3}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 3}
 }
 
 func (x *Content_Reaction) GetTarget() []byte {
@@ -1165,7 +1235,7 @@ type Content_Answer struct {
 
 func (x *Content_Answer) Reset() {
 	*x = Content_Answer{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[11]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1247,7 @@ func (x *Content_Answer) String() string {
 func (*Content_Answer) ProtoMessage() {}
 
 func (x *Content_Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[11]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1260,7 @@ func (x *Content_Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content_Answer.ProtoReflect.Descriptor instead.
 func (*Content_Answer) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2, 4}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 4}
 }
 
 // Receipts travel inside the session when no live stream can carry them.
@@ -1203,7 +1273,7 @@ type Content_Receipts struct {
 
 func (x *Content_Receipts) Reset() {
 	*x = Content_Receipts{}
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[12]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1215,7 +1285,7 @@ func (x *Content_Receipts) String() string {
 func (*Content_Receipts) ProtoMessage() {}
 
 func (x *Content_Receipts) ProtoReflect() protoreflect.Message {
-	mi := &file_parley_wire_v1_dm_proto_msgTypes[12]
+	mi := &file_parley_wire_v1_dm_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1228,7 +1298,7 @@ func (x *Content_Receipts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Content_Receipts.ProtoReflect.Descriptor instead.
 func (*Content_Receipts) Descriptor() ([]byte, []int) {
-	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{2, 5}
+	return file_parley_wire_v1_dm_proto_rawDescGZIP(), []int{3, 5}
 }
 
 func (x *Content_Receipts) GetReceipts() [][]byte {
@@ -1254,7 +1324,7 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"\x05token\x18\x05 \x01(\fH\x00R\x05token\x12\x16\n" +
 	"\x05stamp\x18\x06 \x01(\fH\x00R\x05stamp\x12\x12\n" +
 	"\x04blob\x18\a \x01(\fR\x04blobB\b\n" +
-	"\x06permit\"\x85\x03\n" +
+	"\x06permit\"\xbb\x03\n" +
 	"\fFirstContact\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
 	"\x05suite\x18\x02 \x01(\rR\x05suite\x12\x1f\n" +
@@ -1272,7 +1342,14 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"\vone_time_id\x18\n" +
 	" \x01(\fR\toneTimeId\x12\x18\n" +
 	"\amessage\x18\v \x01(\fR\amessage\x12!\n" +
-	"\fsession_time\x18\f \x01(\x03R\vsessionTime\"\xb7\a\n" +
+	"\fsession_time\x18\f \x01(\x03R\vsessionTime\x124\n" +
+	"\amailbox\x18\r \x01(\v2\x1a.parley.wire.v1.MailTicketR\amailbox\"^\n" +
+	"\n" +
+	"MailTicket\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x03R\x04from\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\x03R\x05until\"\xb9\a\n" +
 	"\aContent\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\"\n" +
@@ -1292,10 +1369,8 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"\x06delete\x18\r \x01(\v2\x1e.parley.wire.v1.Content.DeleteH\x00R\x06delete\x12>\n" +
 	"\breaction\x18\x0e \x01(\v2 .parley.wire.v1.Content.ReactionH\x00R\breaction\x128\n" +
 	"\x06answer\x18\x0f \x01(\v2\x1e.parley.wire.v1.Content.AnswerH\x00R\x06answer\x12>\n" +
-	"\breceipts\x18\x10 \x01(\v2 .parley.wire.v1.Content.ReceiptsH\x00R\breceipts\x12\x1d\n" +
-	"\n" +
-	"mailbox_id\x18\x11 \x01(\fR\tmailboxId\x12#\n" +
-	"\rmailbox_token\x18\x12 \x01(\fR\fmailboxToken\x1a5\n" +
+	"\breceipts\x18\x10 \x01(\v2 .parley.wire.v1.Content.ReceiptsH\x00R\breceipts\x128\n" +
+	"\tmailboxes\x18\x13 \x03(\v2\x1a.parley.wire.v1.MailTicketR\tmailboxes\x1a5\n" +
 	"\x04Text\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\x12\x19\n" +
 	"\breply_to\x18\x02 \x01(\fR\areplyTo\x1a2\n" +
@@ -1310,7 +1385,7 @@ const file_parley_wire_v1_dm_proto_rawDesc = "" +
 	"\x06Answer\x1a&\n" +
 	"\bReceipts\x12\x1a\n" +
 	"\breceipts\x18\x01 \x03(\fR\breceiptsB\x06\n" +
-	"\x04body\"\xb4\x04\n" +
+	"\x04bodyJ\x04\b\x11\x10\x12J\x04\b\x12\x10\x13\"\xb4\x04\n" +
 	"\aReceipt\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1f\n" +
 	"\vmessage_ids\x18\x02 \x03(\fR\n" +
@@ -1360,42 +1435,45 @@ func file_parley_wire_v1_dm_proto_rawDescGZIP() []byte {
 }
 
 var file_parley_wire_v1_dm_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_parley_wire_v1_dm_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_parley_wire_v1_dm_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_parley_wire_v1_dm_proto_goTypes = []any{
 	(Receipt_Outcome)(0),     // 0: parley.wire.v1.Receipt.Outcome
 	(Receipt_Refusal)(0),     // 1: parley.wire.v1.Receipt.Refusal
 	(*OuterEnvelope)(nil),    // 2: parley.wire.v1.OuterEnvelope
 	(*FirstContact)(nil),     // 3: parley.wire.v1.FirstContact
-	(*Content)(nil),          // 4: parley.wire.v1.Content
-	(*Receipt)(nil),          // 5: parley.wire.v1.Receipt
-	(*DMFrame)(nil),          // 6: parley.wire.v1.DMFrame
-	(*DMAnswer)(nil),         // 7: parley.wire.v1.DMAnswer
-	(*DMStatus)(nil),         // 8: parley.wire.v1.DMStatus
-	(*Content_Text)(nil),     // 9: parley.wire.v1.Content.Text
-	(*Content_Edit)(nil),     // 10: parley.wire.v1.Content.Edit
-	(*Content_Delete)(nil),   // 11: parley.wire.v1.Content.Delete
-	(*Content_Reaction)(nil), // 12: parley.wire.v1.Content.Reaction
-	(*Content_Answer)(nil),   // 13: parley.wire.v1.Content.Answer
-	(*Content_Receipts)(nil), // 14: parley.wire.v1.Content.Receipts
-	(Status)(0),              // 15: parley.wire.v1.Status
+	(*MailTicket)(nil),       // 4: parley.wire.v1.MailTicket
+	(*Content)(nil),          // 5: parley.wire.v1.Content
+	(*Receipt)(nil),          // 6: parley.wire.v1.Receipt
+	(*DMFrame)(nil),          // 7: parley.wire.v1.DMFrame
+	(*DMAnswer)(nil),         // 8: parley.wire.v1.DMAnswer
+	(*DMStatus)(nil),         // 9: parley.wire.v1.DMStatus
+	(*Content_Text)(nil),     // 10: parley.wire.v1.Content.Text
+	(*Content_Edit)(nil),     // 11: parley.wire.v1.Content.Edit
+	(*Content_Delete)(nil),   // 12: parley.wire.v1.Content.Delete
+	(*Content_Reaction)(nil), // 13: parley.wire.v1.Content.Reaction
+	(*Content_Answer)(nil),   // 14: parley.wire.v1.Content.Answer
+	(*Content_Receipts)(nil), // 15: parley.wire.v1.Content.Receipts
+	(Status)(0),              // 16: parley.wire.v1.Status
 }
 var file_parley_wire_v1_dm_proto_depIdxs = []int32{
-	9,  // 0: parley.wire.v1.Content.text:type_name -> parley.wire.v1.Content.Text
-	10, // 1: parley.wire.v1.Content.edit:type_name -> parley.wire.v1.Content.Edit
-	11, // 2: parley.wire.v1.Content.delete:type_name -> parley.wire.v1.Content.Delete
-	12, // 3: parley.wire.v1.Content.reaction:type_name -> parley.wire.v1.Content.Reaction
-	13, // 4: parley.wire.v1.Content.answer:type_name -> parley.wire.v1.Content.Answer
-	14, // 5: parley.wire.v1.Content.receipts:type_name -> parley.wire.v1.Content.Receipts
-	0,  // 6: parley.wire.v1.Receipt.outcome:type_name -> parley.wire.v1.Receipt.Outcome
-	1,  // 7: parley.wire.v1.Receipt.reason:type_name -> parley.wire.v1.Receipt.Refusal
-	2,  // 8: parley.wire.v1.DMFrame.envelope:type_name -> parley.wire.v1.OuterEnvelope
-	8,  // 9: parley.wire.v1.DMAnswer.status:type_name -> parley.wire.v1.DMStatus
-	15, // 10: parley.wire.v1.DMStatus.status:type_name -> parley.wire.v1.Status
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	4,  // 0: parley.wire.v1.FirstContact.mailbox:type_name -> parley.wire.v1.MailTicket
+	10, // 1: parley.wire.v1.Content.text:type_name -> parley.wire.v1.Content.Text
+	11, // 2: parley.wire.v1.Content.edit:type_name -> parley.wire.v1.Content.Edit
+	12, // 3: parley.wire.v1.Content.delete:type_name -> parley.wire.v1.Content.Delete
+	13, // 4: parley.wire.v1.Content.reaction:type_name -> parley.wire.v1.Content.Reaction
+	14, // 5: parley.wire.v1.Content.answer:type_name -> parley.wire.v1.Content.Answer
+	15, // 6: parley.wire.v1.Content.receipts:type_name -> parley.wire.v1.Content.Receipts
+	4,  // 7: parley.wire.v1.Content.mailboxes:type_name -> parley.wire.v1.MailTicket
+	0,  // 8: parley.wire.v1.Receipt.outcome:type_name -> parley.wire.v1.Receipt.Outcome
+	1,  // 9: parley.wire.v1.Receipt.reason:type_name -> parley.wire.v1.Receipt.Refusal
+	2,  // 10: parley.wire.v1.DMFrame.envelope:type_name -> parley.wire.v1.OuterEnvelope
+	9,  // 11: parley.wire.v1.DMAnswer.status:type_name -> parley.wire.v1.DMStatus
+	16, // 12: parley.wire.v1.DMStatus.status:type_name -> parley.wire.v1.Status
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_parley_wire_v1_dm_proto_init() }
@@ -1408,7 +1486,7 @@ func file_parley_wire_v1_dm_proto_init() {
 		(*OuterEnvelope_Token)(nil),
 		(*OuterEnvelope_Stamp)(nil),
 	}
-	file_parley_wire_v1_dm_proto_msgTypes[2].OneofWrappers = []any{
+	file_parley_wire_v1_dm_proto_msgTypes[3].OneofWrappers = []any{
 		(*Content_Text_)(nil),
 		(*Content_Edit_)(nil),
 		(*Content_Delete_)(nil),
@@ -1416,11 +1494,11 @@ func file_parley_wire_v1_dm_proto_init() {
 		(*Content_Answer_)(nil),
 		(*Content_Receipts_)(nil),
 	}
-	file_parley_wire_v1_dm_proto_msgTypes[4].OneofWrappers = []any{
+	file_parley_wire_v1_dm_proto_msgTypes[5].OneofWrappers = []any{
 		(*DMFrame_Envelope)(nil),
 		(*DMFrame_Receipt)(nil),
 	}
-	file_parley_wire_v1_dm_proto_msgTypes[5].OneofWrappers = []any{
+	file_parley_wire_v1_dm_proto_msgTypes[6].OneofWrappers = []any{
 		(*DMAnswer_Receipt)(nil),
 		(*DMAnswer_Status)(nil),
 	}
@@ -1430,7 +1508,7 @@ func file_parley_wire_v1_dm_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_parley_wire_v1_dm_proto_rawDesc), len(file_parley_wire_v1_dm_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
