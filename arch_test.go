@@ -20,8 +20,8 @@ import (
 // floors is the table of ARCHITECTURE.md. Imports go strictly down, except
 // where sameFloor lists them.
 var floors = map[string]int{
-	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7, "parleytest/e2e": 7, "parleytest/nat": 7, "parleytest/bench": 7,
-	"internal/node": 6,
+	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7, "parleytest/e2e": 7, "parleytest/e2email": 7, "parleytest/nat": 7, "parleytest/bench": 7,
+	"internal/node": 6, "parleytest/process": 6,
 	"internal/api":  5, "internal/web": 5, "client": 5,
 	"internal/handle": 4, "internal/dm": 4, "internal/mailbox": 4, "internal/room": 4,
 	"internal/history": 4, "internal/vault": 4, "internal/analytics": 4,
@@ -43,9 +43,9 @@ var sameFloor = map[string][]string{
 // onlyFrom: a package that only the listed ones may import.
 var onlyFrom = map[string][]string{
 	"internal/p2p":                   {"internal/node", "parleytest"},
-	"internal/gen/parley/wire/v1":    {"internal/wire", "internal/identity", "internal/dm", "parleytest/e2e"},
-	"gen/parley/api/v1":              {"gen/parley/api/v1/apiv1connect", "internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/e2e"},
-	"gen/parley/api/v1/apiv1connect": {"internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/e2e"},
+	"internal/gen/parley/wire/v1":    {"internal/wire", "internal/identity", "internal/dm", "parleytest/process"},
+	"gen/parley/api/v1":              {"gen/parley/api/v1/apiv1connect", "internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/process", "parleytest/e2e", "parleytest/e2email"},
+	"gen/parley/api/v1/apiv1connect": {"internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/process", "parleytest/e2e", "parleytest/e2email"},
 }
 
 // onlyFiles narrows an import to named files of a package.
@@ -59,7 +59,7 @@ var fences = map[string][]string{
 	"github.com/libp2p/":            {"internal/p2p", "parleytest"},
 	"github.com/multiformats/":      {"internal/p2p", "internal/identity", "parleytest"}, // identity: addresses in invites
 	"github.com/ncruces/":           {"internal/store"},
-	"connectrpc.com/":               {"internal/api", "client", "internal/node", "gen/parley/api/v1/apiv1connect", "parleytest/e2e"},
+	"connectrpc.com/":               {"internal/api", "client", "internal/node", "gen/parley/api/v1/apiv1connect", "parleytest/process", "parleytest/e2e", "parleytest/e2email"},
 	"charm.land/":                   {"internal/tui"},
 	"golang.org/x/crypto/":          {"internal/seal", "internal/identity"},
 	"github.com/tyler-smith/":       {"internal/identity"},
@@ -231,7 +231,7 @@ var prints = regexp.MustCompile(`\bfmt\.Print(f|ln)?\(`)
 
 func TestPrintsStayInCLI(t *testing.T) {
 	for _, s := range sources(t) {
-		if !s.test && s.pkg != "internal/cli" && s.pkg != "parleytest/e2e" && !strings.HasPrefix(s.pkg, "examples/") && prints.MatchString(s.text) {
+		if !s.test && s.pkg != "internal/cli" && s.pkg != "parleytest/e2e" && s.pkg != "parleytest/e2email" && !strings.HasPrefix(s.pkg, "examples/") && prints.MatchString(s.text) {
 			t.Errorf("%s prints: only cli talks to a terminal", s.path)
 		}
 	}

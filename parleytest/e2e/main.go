@@ -7,16 +7,11 @@
 package main
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -26,6 +21,7 @@ import (
 
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/gen/parley/api/v1/apiv1connect"
+	"parley/parleytest/process"
 )
 
 // The whole run ends in this time or is a failure: the longest seen is a
@@ -65,48 +61,51 @@ func run(ctx context.Context, lines, kills int, bin, chatDir string, keep, page 
 	}
 	if bin == "" {
 		bin = filepath.Join(root, "parley")
-		build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/parley")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("building parley: %w\n%s", err, out)
+		if err := process.Build(ctx, bin); err != nil {
+			return err
 		}
 	}
 	if page {
 		return runPage(ctx, bin, root, shots)
 	}
-	texts, err := readLines(chatDir, lines)
+	texts, err := process.Lines(chatDir, lines, func(string) bool { return true })
 	if err != nil {
 		return err
 	}
+	texts = deal(texts)
 	infra, bootstrap, err := startInfra(ctx, bin, root)
 	if err != nil {
 		return err
 	}
-	defer infra.kill()
-	a := newProcess(bin, filepath.Join(root, "a"), "up", "--no-open")
-	b := newProcess(bin, filepath.Join(root, "b"), "up", "--no-open")
-	for _, p := range []*process{a, b} {
-		p.env = append(p.env, "PARLEY_NET_BOOTSTRAP="+bootstrap)
-		if err := p.start(ctx); err != nil {
+	defer infra.Kill()
+	var sides []*process.Process
+	for _, name := range []string{"a", "b"} {
+		p, err := newSide(bin, filepath.Join(root, name), bootstrap)
+		if err != nil {
 			return err
 		}
-		defer p.kill()
+		if err := p.Start(ctx); err != nil {
+			return err
+		}
+		defer p.Kill()
+		sides = append(sides, p)
 	}
+	a, b := sides[0], sides[1]
 	if err := introduce(ctx, a, b); err != nil {
 		return err
 	}
 
 	half := len(texts) / 2
 	began := time.Now()
-	ab := &talk{name: "a to b, gRPC", from: a, to: b, texts: texts[:half], seen: map[string]int{}, drive: func(p *process) apiv1connect.MessageServiceClient { return p.grpc.messages }}
-	ba := &talk{name: "b to a, JSON over HTTP", from: b, to: a, texts: texts[half:], seen: map[string]int{}, drive: func(p *process) apiv1connect.MessageServiceClient { return p.json.messages }}
+	ab := &talk{name: "a to b, gRPC", from: a, to: b, texts: texts[:half], seen: map[string]int{}, drive: func(p *process.Process) apiv1connect.MessageServiceClient { return p.GRPC.Messages }}
+	ba := &talk{name: "b to a, JSON over HTTP", from: b, to: a, texts: texts[half:], seen: map[string]int{}, drive: func(p *process.Process) apiv1connect.MessageServiceClient { return p.JSON.Messages }}
 	g, live := errgroup.WithContext(ctx)
 	done := make(chan struct{})
 	senders, sendCtx := errgroup.WithContext(live)
 	senders.Go(func() error { return ab.send(sendCtx) })
 	senders.Go(func() error { return ba.send(sendCtx) })
-	for _, p := range []*process{a, b} {
-		senders.Go(func() error { return p.killLoop(sendCtx, kills) })
+	for _, p := range sides {
+		senders.Go(func() error { return killLoop(sendCtx, p, kills) })
 	}
 	g.Go(func() error { defer close(done); return senders.Wait() })
 	g.Go(func() error { return ab.watch(live, done) })
@@ -126,76 +125,51 @@ func run(ctx context.Context, lines, kills int, bin, chatDir string, keep, page 
 }
 
 // startInfra runs the node that the others meet at, and returns its address.
-func startInfra(ctx context.Context, bin, root string) (*process, string, error) {
-	infra := newProcess(bin, filepath.Join(root, "infra"), "up", "--infra", "--no-open")
-	if err := infra.start(ctx); err != nil {
+func startInfra(ctx context.Context, bin, root string) (*process.Process, string, error) {
+	infra, err := process.New(bin, filepath.Join(root, "infra"), "up", "--infra", "--no-open")
+	if err != nil {
 		return nil, "", err
 	}
-	address, err := infra.tcpAddress(ctx)
+	if err := infra.Start(ctx); err != nil {
+		return nil, "", err
+	}
+	address, err := infra.TCPAddress(ctx)
 	if err != nil {
-		infra.kill()
+		infra.Kill()
 		return nil, "", err
 	}
 	return infra, address, nil
 }
 
+// newSide is an ordinary node that knows the infra node only.
+func newSide(bin, dir, bootstrap string) (*process.Process, error) {
+	p, err := process.New(bin, dir, "up", "--no-open")
+	if err == nil {
+		p.Env = append(p.Env, "PARLEY_NET_BOOTSTRAP="+bootstrap)
+	}
+	return p, err
+}
+
 // introduce makes the two sides contacts and shows that A finds B by its bare
 // id through the DHT.
-func introduce(ctx context.Context, a, b *process) error {
-	for _, p := range []*process{a, b} {
-		id, err := p.api.identity.GetIdentity(ctx, &apiv1.GetIdentityRequest{})
-		if err != nil {
+func introduce(ctx context.Context, a, b *process.Process) error {
+	for _, p := range []*process.Process{a, b} {
+		if err := p.Identify(ctx); err != nil {
 			return err
 		}
-		p.account, p.device = id.Account, id.Device
 	}
-	found, err := a.findThroughDHT(ctx, b)
+	found, err := findThroughDHT(ctx, a, b)
 	if err != nil {
 		return err
 	}
 	log.Printf("a found b by id in %s: %s", found.Took.AsDuration().Round(time.Millisecond), strings.Join(found.Addresses, " "))
-	for _, pair := range [][2]*process{{a, b}, {b, a}} {
-		_, err := pair[0].api.people.AddContact(ctx, &apiv1.AddContactRequest{Who: pair[1].account, Petname: filepath.Base(pair[1].dir), Trusted: true})
+	for _, pair := range [][2]*process.Process{{a, b}, {b, a}} {
+		_, err := pair[0].API.People.AddContact(ctx, &apiv1.AddContactRequest{Who: pair[1].Account, Petname: pair[1].Name(), Trusted: true})
 		if err != nil {
 			return fmt.Errorf("adding a contact: %w", err)
 		}
 	}
 	return nil
-}
-
-// readLines takes n lines: all scripts first, then everyday chat.
-func readLines(dir string, n int) ([]string, error) {
-	var out []string
-	for _, name := range []string{"many-scripts", "ubuntu-help", "cinema-desk", "coffee-counter"} {
-		f, err := os.Open(filepath.Join(dir, name+".jsonl.gz"))
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			return nil, err
-		}
-		s := bufio.NewScanner(z)
-		s.Buffer(nil, 1<<20)
-		for s.Scan() {
-			var row struct{ Text string }
-			if err := json.Unmarshal(s.Bytes(), &row); err != nil {
-				return nil, err
-			}
-			if strings.TrimSpace(row.Text) != "" && len(row.Text) <= 4<<10 {
-				out = append(out, row.Text)
-			}
-			if len(out) == n {
-				// Both halves see every script: deal them out in turn.
-				return deal(out), nil
-			}
-		}
-		if err := s.Err(); err != nil {
-			return nil, err
-		}
-	}
-	return nil, errors.New("not enough chat lines")
 }
 
 func deal(in []string) []string {

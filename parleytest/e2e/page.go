@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	apiv1 "parley/gen/parley/api/v1"
+	"parley/parleytest/process"
 )
 
 // runPage lets Chromium drive the pages of two real nodes with empty folders.
@@ -19,19 +20,21 @@ func runPage(ctx context.Context, bin, root, shots string) error {
 	if err != nil {
 		return err
 	}
-	defer infra.kill()
+	defer infra.Kill()
 	script := exec.CommandContext(ctx, "node", "e2e/run.mjs")
 	script.Dir = filepath.Join("internal", "web", "ui")
 	script.Stdout, script.Stderr = os.Stdout, os.Stderr
 	script.Env = append(os.Environ(), "PARLEY_SHOTS="+shots)
 	for _, name := range []string{"a", "b"} {
-		p := newProcess(bin, filepath.Join(root, name), "up", "--no-open")
-		p.env = append(p.env, "PARLEY_NET_BOOTSTRAP="+bootstrap)
-		if err := p.start(ctx); err != nil {
+		p, err := newSide(bin, filepath.Join(root, name), bootstrap)
+		if err != nil {
 			return err
 		}
-		defer p.kill()
-		login, err := p.api.admin.CreateLogin(ctx, &apiv1.CreateLoginRequest{})
+		if err := p.Start(ctx); err != nil {
+			return err
+		}
+		defer p.Kill()
+		login, err := p.API.Admin.CreateLogin(ctx, &apiv1.CreateLoginRequest{})
 		if err != nil {
 			return fmt.Errorf("making a login: %w", err)
 		}
@@ -41,7 +44,7 @@ func runPage(ctx context.Context, bin, root, shots string) error {
 		}
 		// The script ends and restarts this node in the middle of a talk. What
 		// it starts is not our child: it is stopped by its own command line.
-		stop, start := p.shell("stop"), p.shell("up", "--no-open")+" >>"+quote(filepath.Join(p.dir, "out.log"))+" 2>&1 &"
+		stop, start := p.Shell("stop"), p.Shell("up", "--no-open")+" >>"+process.Quote(filepath.Join(p.Dir, "out.log"))+" 2>&1 &"
 		script.Env = append(script.Env, "PARLEY_STOP_A="+stop, "PARLEY_START_A="+start)
 		defer func() {
 			_ = exec.Command("sh", "-c", stop).Run() // gone already is fine
@@ -52,15 +55,3 @@ func runPage(ctx context.Context, bin, root, shots string) error {
 	}
 	return nil
 }
-
-// shell is a command line that runs the node's program in its environment.
-func (p *process) shell(args ...string) string {
-	words := []string{"env", "-i"}
-	for _, e := range p.env {
-		words = append(words, quote(e))
-	}
-	words = append(words, quote(p.bin))
-	return strings.Join(append(words, args...), " ")
-}
-
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

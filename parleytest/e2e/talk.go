@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log"
 	"time"
@@ -12,11 +11,8 @@ import (
 
 	apiv1 "parley/gen/parley/api/v1"
 	"parley/gen/parley/api/v1/apiv1connect"
-	wirev1 "parley/internal/gen/parley/wire/v1"
 	"parley/internal/identity"
-	"parley/internal/seal"
-
-	"google.golang.org/protobuf/proto"
+	"parley/parleytest/process"
 )
 
 const (
@@ -29,9 +25,9 @@ const (
 // talk is one direction of the conversation.
 type talk struct {
 	name     string
-	from, to *process
+	from, to *process.Process
 	texts    []string
-	drive    func(*process) apiv1connect.MessageServiceClient
+	drive    func(*process.Process) apiv1connect.MessageServiceClient
 	ids      []string // of the texts, in order, once acknowledged
 
 	// Owned by watch.
@@ -43,7 +39,7 @@ type talk struct {
 // request id, as an honest program would.
 func (t *talk) send(ctx context.Context) error {
 	for i, text := range t.texts {
-		req := &apiv1.SendMessageRequest{Conversation: "people/" + t.to.account, Text: text, RequestId: requestID(t.name, i)}
+		req := &apiv1.SendMessageRequest{Conversation: "people/" + t.to.Account, Text: text, RequestId: requestID(t.name, i)}
 		for {
 			call, cancel := context.WithTimeout(ctx, callTimeout)
 			res, err := t.drive(t.from).SendMessage(call, req)
@@ -58,7 +54,7 @@ func (t *talk) send(ctx context.Context) error {
 			if code := connect.CodeOf(err); code == connect.CodeInvalidArgument || code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied || code == connect.CodeAlreadyExists {
 				return fmt.Errorf("%s: line %d %q: %w", t.name, i, text, err)
 			}
-			pause(ctx, retryEvery)
+			process.Pause(ctx, retryEvery)
 		}
 	}
 	log.Printf("%s: %d lines handed over", t.name, len(t.texts))
@@ -74,7 +70,7 @@ func requestID(name string, i int) string {
 // watch follows the receiver's events with a cursor through all its deaths
 // until every text was announced.
 func (t *talk) watch(ctx context.Context, sent <-chan struct{}) error {
-	start, err := t.to.api.events.ReadState(ctx, &apiv1.ReadStateRequest{})
+	start, err := t.to.API.Events.ReadState(ctx, &apiv1.ReadStateRequest{})
 	if err != nil {
 		return fmt.Errorf("%s: reading the receiver's state: %w", t.name, err)
 	}
@@ -92,7 +88,7 @@ func (t *talk) watch(ctx context.Context, sent <-chan struct{}) error {
 		default:
 		}
 		call, cancel := context.WithTimeout(ctx, 20*time.Second)
-		stream, err := t.to.api.events.Watch(call, &apiv1.WatchRequest{Cursor: cursor})
+		stream, err := t.to.API.Events.Watch(call, &apiv1.WatchRequest{Cursor: cursor})
 		if err == nil {
 			for len(t.seen) < len(t.texts) && stream.Receive() {
 				for _, e := range stream.Msg().Events {
@@ -113,14 +109,14 @@ func (t *talk) watch(ctx context.Context, sent <-chan struct{}) error {
 		if connect.CodeOf(err) == connect.CodeOutOfRange {
 			return fmt.Errorf("%s: the cursor was lost: %w", t.name, err)
 		}
-		pause(ctx, retryEvery)
+		process.Pause(ctx, retryEvery)
 	}
 	return nil
 }
 
 func (t *talk) note(e *apiv1.Event) {
 	m := e.GetMessageAdded()
-	if m == nil || m.Own || m.Author != t.from.account {
+	if m == nil || m.Own || m.Author != t.from.Account {
 		return
 	}
 	t.seen[m.Id]++
@@ -155,7 +151,7 @@ func (t *talk) check(ctx context.Context) error {
 		}
 		last = position[id]
 	}
-	shown, err := listAll(ctx, t.to, t.from.account)
+	shown, err := t.to.Messages(ctx, t.from.Account)
 	if err != nil {
 		return err
 	}
@@ -178,19 +174,19 @@ func (t *talk) check(ctx context.Context) error {
 
 // checkProofs waits for the last receipts, then verifies each signature.
 func (t *talk) checkProofs(ctx context.Context) error {
-	_, key, err := identity.ParseDeviceID(t.to.device)
+	_, key, err := identity.ParseDeviceID(t.to.Device)
 	if err != nil {
 		return err
 	}
 	until := time.Now().Add(settleTime)
 	for _, id := range t.ids {
 		for {
-			why, err := t.from.api.messages.ExplainMessage(ctx, &apiv1.ExplainMessageRequest{Id: id})
+			why, err := t.from.API.Messages.ExplainMessage(ctx, &apiv1.ExplainMessageRequest{Id: id})
 			if err != nil {
 				return err
 			}
 			if why.Message.Delivery == apiv1.Delivery_DELIVERY_DELIVERED {
-				if err := proven(why, id, key); err != nil {
+				if err := process.Proven(why, id, key); err != nil {
 					return fmt.Errorf("message %s is shown as delivered: %w", id, err)
 				}
 				break
@@ -198,47 +194,8 @@ func (t *talk) checkProofs(ctx context.Context) error {
 			if time.Now().After(until) {
 				return fmt.Errorf("message %s is still %v (%s)", id, why.Message.Delivery, why.Summary)
 			}
-			pause(ctx, retryEvery)
+			process.Pause(ctx, retryEvery)
 		}
 	}
 	return nil
-}
-
-func proven(why *apiv1.ExplainMessageResponse, id string, key []byte) error {
-	for _, d := range why.Devices {
-		if d.Delivery != apiv1.Delivery_DELIVERY_DELIVERED {
-			continue
-		}
-		payload, err := identity.OpenSigned(key, seal.PurposeReceipt, d.Receipt)
-		if err != nil {
-			return fmt.Errorf("its receipt: %w", err)
-		}
-		var r wirev1.Receipt
-		if err := proto.Unmarshal(payload, &r); err != nil {
-			return err
-		}
-		for _, m := range r.MessageIds {
-			if fmt.Sprintf("%x", m) == id {
-				return nil
-			}
-		}
-		return errors.New("its receipt names other messages")
-	}
-	return errors.New("no device has a receipt")
-}
-
-func listAll(ctx context.Context, p *process, account string) ([]*apiv1.Message, error) {
-	var out []*apiv1.Message
-	req := &apiv1.ListMessagesRequest{Conversation: "people/" + account, PageSize: 500, OldestFirst: true}
-	for {
-		page, err := p.api.messages.ListMessages(ctx, req)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, page.Messages...)
-		if page.NextPageToken == "" {
-			return out, nil
-		}
-		req.PageToken = page.NextPageToken
-	}
 }
