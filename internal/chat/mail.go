@@ -14,10 +14,10 @@ type Mailbox struct {
 type Parcel struct {
 	Box     Mailbox
 	Blob    Sealed
-	Created time.Time // of the message: the hour of expiry follows from it,
-	Expires time.Time // and from its end
-	Stamp   []byte    // of an earlier deposit, still valid; nil: make one if need be
-	Known   [][]byte  // receipts of earlier deposits
+	Created time.Time  // of the message: the hour of expiry follows from it,
+	Expires time.Time  // and from its end
+	Stamp   []byte     // of an earlier deposit, still valid; nil: make one if need be
+	Known   [][]byte   // receipts of earlier deposits
 	Sides   []DeviceID // devices of either side: what they keep is no proof
 }
 

@@ -44,6 +44,8 @@ type DirectoryConfig struct {
 	DB      *store.DB
 	Keys    *Keys
 	Records Records
+	// Sleepers, if set, is asked where the DHT has no record.
+	Sleepers Sleepers
 	// PeerRecord is our own addresses in libp2p's signed form. While it fails
 	// or is empty nothing is published: nobody could call.
 	PeerRecord func() ([]byte, error)
@@ -61,6 +63,7 @@ type Directory struct {
 	db         *store.DB
 	keys       *Keys
 	records    Records
+	sleepers   Sleepers
 	peerRecord func() ([]byte, error)
 	pinned     func(chat.AccountID, []chat.DeviceID)
 	log        *slog.Logger
@@ -72,16 +75,18 @@ type Directory struct {
 	// Guarded by mu.
 	flights map[string]*flight           // DHT key -> the look-up under way; one for each waiting caller at most
 	missed  map[chat.AccountID]time.Time // account -> last look-up that failed to confirm its pin; emptied at chat.MaxStrangers
+	slept   map[string]time.Time         // DHT key -> when its sleepers were last asked for; emptied at chat.MaxStrangers
 }
 
 // NewDirectory builds a Directory and starts nothing.
 func NewDirectory(cfg DirectoryConfig) *Directory {
 	d := &Directory{
-		db: cfg.DB, keys: cfg.Keys, records: cfg.Records,
+		db: cfg.DB, keys: cfg.Keys, records: cfg.Records, sleepers: cfg.Sleepers,
 		peerRecord: cfg.PeerRecord, pinned: cfg.Pinned, log: cfg.Log,
 		nudge:   make(chan struct{}, 1),
 		flights: map[string]*flight{},
 		missed:  map[chat.AccountID]time.Time{},
+		slept:   map[string]time.Time{},
 	}
 	if d.peerRecord == nil {
 		d.peerRecord = func() ([]byte, error) { return nil, nil }
@@ -192,6 +197,9 @@ func (d *Directory) cachedAccount(ctx context.Context, a chat.AccountID, now tim
 func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID) (*Manifest, error) {
 	value, err := d.lookUp(ctx, AccountRecordKey(a))
 	if err != nil {
+		if m := d.sleepingAccount(ctx, a, err); m != nil {
+			return m, nil
+		}
 		return nil, fmt.Errorf("looking up account %s: %w", a.Short(), err)
 	}
 	now := time.Now()
@@ -306,6 +314,11 @@ func cachedRecord(row store.Record, now time.Time) (*DeviceRecord, error) {
 func (d *Directory) lookUpDevice(ctx context.Context, dev chat.DeviceID, cached *DeviceRecord) (*DeviceRecord, error) {
 	value, err := d.lookUp(ctx, DeviceRecordKey(dev))
 	var r *DeviceRecord
+	if err != nil {
+		if s := d.sleepingDevice(ctx, dev, cached, err); s != nil {
+			return s, nil
+		}
+	}
 	if err == nil {
 		if r, err = OpenDeviceRecord(value, time.Now()); err == nil && r.Device != dev {
 			err = fmt.Errorf("%w: somebody else's record", chat.ErrInvalid)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/internal/chat"
@@ -39,11 +40,15 @@ type Keys struct {
 	device    ed25519.PrivateKey
 	deviceID  chat.DeviceID
 
+	turns atomic.Uint64 // transactions that changed mailboxes, in their order
+
 	mu sync.Mutex
 	// Guarded by mu; replaced whole, after the commit that stored them.
 	manifest *Manifest
 	current  rotating
 	boxes    map[uint64]*seal.BoxSecret // serial -> expanded key; as many as are stored
+	taken    uint64                     // the turn that current.mail is of
+	news     bool                       // what we publish changed outside Rotate
 	erase    time.Time                  // when to erase old private halves; zero: nothing is due
 }
 

@@ -233,6 +233,7 @@ func (k *Keys) deviceRecord(addrs []byte, seen uint64, now time.Time) (*DeviceRe
 		SignedPeerRecord: addrs,
 		Bundle:           keys.bundle.bytes,
 		SealingKey:       keys.box.secret.Public(),
+		Mailboxes:        entries(keys.mail, now),
 	})), now)
 }
 

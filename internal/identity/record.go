@@ -48,7 +48,8 @@ type DeviceRecord struct {
 	BundleHash      [32]byte
 	BundleUntil     time.Time
 	SealingKey      []byte
-	Bytes           []byte // signed bytes, as received
+	Mailboxes       []MailboxEntry // of now and the weeks ahead
+	Bytes           []byte         // signed bytes, as received
 	// Stale is set by the Directory on a record that expired: its addresses
 	// are last known, and Bundle is zero once BundleUntil is over.
 	Stale bool
@@ -119,6 +120,7 @@ func openDeviceRecord(signed []byte, now time.Time) (*DeviceRecord, window, erro
 		BundleHash:  bundleHash(p.Bundle),
 		BundleUntil: until,
 		SealingKey:  p.SealingKey,
+		Mailboxes:   entriesOf(p),
 		Bytes:       slices.Clone(signed),
 	}, window{p.Issued, p.Expires}, nil
 }

@@ -40,6 +40,7 @@ type rotating struct {
 	dh     dhKey
 	bundle ownBundle
 	box    boxKey
+	mail   []Mailbox // oldest first
 }
 
 type dhKey struct {
@@ -85,14 +86,19 @@ type (
 // whether what we publish has changed. Private halves whose time is over are
 // erased by a call collectTime after that, or after the start.
 func (k *Keys) Rotate(ctx context.Context, db *store.DB, now time.Time) (bool, error) {
-	old, manifest := k.snapshot(), k.Manifest()
+	old, manifest, news := k.turning()
 	renew := manifest.NotAfter.Before(now.Add(renewManifest))
 	if !old.due(now) && !renew {
-		return false, k.eraseDue(ctx, db, now)
+		return news, k.eraseDue(ctx, db, now)
 	}
 	next := old
+	var turn uint64
 	err := db.Write(ctx, func(tx *store.Tx) error {
 		var err error
+		turn = k.turns.Add(1)
+		if old.mail, err = readMailboxes(tx); err != nil { // a block may have changed them
+			return err
+		}
 		if next, err = k.rotate(tx, old, now); err != nil {
 			return err
 		}
@@ -108,12 +114,24 @@ func (k *Keys) Rotate(ctx context.Context, db *store.DB, now time.Time) (bool, e
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.takeMailLocked(next.mail, turn)
+	next.mail = k.current.mail
 	k.current, k.manifest, k.erase = next, manifest, now.Add(collectTime)
 	return true, nil
 }
 
 func (r rotating) due(now time.Time) bool {
-	return turn(r.dh.from, dhTurn, now) || turn(r.bundle.from, prekeyTurn, now) || turn(r.box.from, boxTurn, now)
+	return turn(r.dh.from, dhTurn, now) || turn(r.bundle.from, prekeyTurn, now) || turn(r.box.from, boxTurn, now) || mailDue(r.mail, now)
+}
+
+// turning is the keys as a rotation finds them, and whether others than it
+// changed what we publish since the last one.
+func (k *Keys) turning() (rotating, *Manifest, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	news := k.news
+	k.news = false
+	return k.current, k.manifest, news
 }
 
 // turn reports whether a key in use since from has served its time. A key
@@ -141,6 +159,11 @@ func (k *Keys) rotate(tx *store.Tx, r rotating, now time.Time) (next rotating, e
 			return r, err
 		}
 	}
+	if mailDue(r.mail, now) {
+		if r.mail, err = moreMailboxes(tx, r.mail, now); err != nil {
+			return r, err
+		}
+	}
 	return r, nil
 }
 
@@ -152,7 +175,10 @@ func readRotating(tx *store.Tx) (r rotating, err error) {
 	if r.bundle, err = readBundle(tx); err != nil {
 		return r, err
 	}
-	r.box, err = readBox(tx)
+	if r.box, err = readBox(tx); err != nil {
+		return r, err
+	}
+	r.mail, err = readMailboxes(tx)
 	return r, err
 }
 
