@@ -1,0 +1,27 @@
+package mailbox
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+
+	"parley/internal/chat"
+)
+
+// Protocol is the id of the streams that Host.Handle serves.
+const Protocol = "/parley/mailbox/1"
+
+// BoxID names the mailbox of a key and a token: a holder checks a token
+// against it without having met the mailbox before.
+func BoxID(pub ed25519.PublicKey, tokenHash [32]byte) chat.MailboxID {
+	b := make([]byte, 0, 128)
+	b = append(b, "parley/mailbox-id/v1\x00"...)
+	b = append(b, pub...)
+	return sha256.Sum256(append(b, tokenHash[:]...))
+}
+
+// Place is where a mailbox lies in the space of the DHT: its region is the
+// nodes around it.
+func Place(id chat.MailboxID) [32]byte { return sha256.Sum256(id[:]) }
+
+// SleeperPlace is where a record lies in the space of the DHT.
+func SleeperPlace(key string) [32]byte { return sha256.Sum256([]byte(key)) }
