@@ -132,6 +132,11 @@ func (tx *Tx) SaveSealed(id int64, session, blob []byte) error {
 
 // Unseal forgets what a given-up session sealed for a device.
 func (tx *Tx) Unseal(device chat.DeviceID, session []byte) error {
+	// Others keep what the session sealed: that is not what will be sent.
+	err := tx.touch(`DELETE FROM deposits WHERE outbox IN (SELECT id FROM outbox WHERE device = ? AND session = ?)`, device, session)
+	if err != nil {
+		return err
+	}
 	return tx.touch(`UPDATE outbox SET session = NULL, blob = NULL WHERE device = ? AND session = ?`, device, session)
 }
 

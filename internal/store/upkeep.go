@@ -108,6 +108,7 @@ func (tx *Tx) expire(now time.Time) error {
 			[]any{now.Add(-chat.RecordCache), sweepRows},
 		},
 		{`DELETE FROM secrets WHERE expires > 0 AND expires <= ?`, []any{now}},
+		{`DELETE FROM unopened WHERE until <= ?`, []any{now}},
 		{`DELETE FROM pins WHERE row <= (SELECT max(row) FROM pins) - ? AND account NOT IN (SELECT account FROM contacts) AND account NOT IN (SELECT account FROM blocks)`, []any{maxPins}},
 	}
 	for _, s := range statements {
