@@ -43,7 +43,7 @@ var sameFloor = map[string][]string{
 // onlyFrom: a package that only the listed ones may import.
 var onlyFrom = map[string][]string{
 	"internal/p2p":                   {"internal/node", "parleytest"},
-	"internal/gen/parley/wire/v1":    {"internal/wire", "internal/identity", "internal/dm", "parleytest/process"},
+	"internal/gen/parley/wire/v1":    {"internal/wire", "internal/identity", "internal/dm", "internal/mailbox", "parleytest/process"},
 	"gen/parley/api/v1":              {"gen/parley/api/v1/apiv1connect", "internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/process", "parleytest/e2e", "parleytest/e2email"},
 	"gen/parley/api/v1/apiv1connect": {"internal/api", "client", "internal/cli", "internal/tui", "internal/node", "parleytest", "parleytest/process", "parleytest/e2e", "parleytest/e2email"},
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 
 	"parley/internal/chat"
+	"parley/internal/identity"
 )
 
 // Protocol is the id of the streams that Host.Handle serves.
@@ -13,10 +14,7 @@ const Protocol = "/parley/mailbox/1"
 // BoxID names the mailbox of a key and a token: a holder checks a token
 // against it without having met the mailbox before.
 func BoxID(pub ed25519.PublicKey, tokenHash [32]byte) chat.MailboxID {
-	b := make([]byte, 0, 128)
-	b = append(b, "parley/mailbox-id/v1\x00"...)
-	b = append(b, pub...)
-	return sha256.Sum256(append(b, tokenHash[:]...))
+	return identity.MailboxIDOf(pub, tokenHash)
 }
 
 // Place is where a mailbox lies in the space of the DHT: its region is the
