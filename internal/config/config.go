@@ -5,6 +5,7 @@ type Config struct {
 	Data Data `koanf:"data"`
 	API  API  `koanf:"api"`
 	Net  Net  `koanf:"net"`
+	Mail Mail `koanf:"mail"`
 	Log  Log  `koanf:"log"`
 
 	// File is where the settings file is looked for, whether or not it exists.
@@ -36,6 +37,22 @@ type Net struct {
 	Strict       bool       `koanf:"strict"`
 	Transports   Transports `koanf:"transports"`
 }
+
+// Mail is what the node keeps for others who are asleep.
+type Mail struct {
+	Host string `koanf:"host"` // auto: on where others can call this node; on; off
+	Size int64  `koanf:"size"` // bytes
+	// Speed and Drop are for tests, on loopback only.
+	Speed int  `koanf:"speed"` // the mailbox's times are divided by it
+	Drop  bool `koanf:"drop"`  // sign for mail and drop it, as a dishonest host does
+}
+
+// The values of Mail.Host.
+const (
+	MailAuto = "auto"
+	MailOn   = "on"
+	MailOff  = "off"
+)
 
 // Transports switches ways to connect on and off.
 type Transports struct {

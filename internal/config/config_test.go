@@ -90,7 +90,7 @@ func TestLayers(t *testing.T) {
 // TestEveryKeyEveryLayer: each key of the table reaches its field from the
 // file, the environment and a flag.
 func TestEveryKeyEveryLayer(t *testing.T) {
-	sample := map[kind]string{kindText: "x", kindPath: "/srv/x", kindList: "/ip4/127.0.0.1/tcp/1/p2p/x", kindAddress: "127.0.0.1:5000"}
+	sample := map[kind]string{kindText: "x", kindPath: "/srv/x", kindList: "/ip4/127.0.0.1/tcp/1/p2p/x", kindAddress: "127.0.0.1:5000", kindSize: "3GiB", kindCount: "60"}
 	for _, k := range keys {
 		value := sample[k.kind]
 		switch k.kind {
@@ -114,6 +114,9 @@ func TestEveryKeyEveryLayer(t *testing.T) {
 				}
 			}
 			home(t)
+			if k.hidden {
+				t.Setenv("PARLEY_NET_LOOPBACK", "on")
+			}
 			quoted := `"` + value + `"`
 			if k.kind == kindList {
 				quoted = "[" + quoted + "]"
@@ -147,6 +150,11 @@ func TestFaults(t *testing.T) {
 		{name: "low port", flags: map[string]string{"api.address": "127.0.0.1:80"}, want: []string{"reserved"}},
 		{name: "bootstrap without device", flags: map[string]string{"net.bootstrap": "/ip4/127.0.0.1/tcp/1"}, want: []string{"net.bootstrap", "/p2p/"}},
 		{name: "every transport off", file: "[net.transports]\nquic = false\ntcp = false\nwebtransport = false\nwebrtc = false\n", want: []string{"every transport is off"}},
+		{name: "size without a number", flags: map[string]string{"mail.size": "muchMiB"}, want: []string{"mail.size", "such as 512MiB"}},
+		{name: "size over all", flags: map[string]string{"mail.size": "9999999999GiB"}, want: []string{"mail.size", "such as 512MiB"}},
+		{name: "no speed", flags: map[string]string{"mail.speed": "0"}, want: []string{"mail.speed", "whole number from 1"}},
+		{name: "speed in the world", file: "[mail]\nspeed = 60\n", want: []string{"mail.speed", "net.loopback"}},
+		{name: "dropper in the world", flags: map[string]string{"mail.drop": "on"}, want: []string{"mail.drop", "net.loopback"}},
 		{name: "long socket", flags: map[string]string{"api.socket": "/" + strings.Repeat("s", 103)}, want: []string{"api.socket", "too long"}},
 	}
 	for _, c := range cases {
@@ -327,5 +335,26 @@ func TestStrictNeedsTLS(t *testing.T) {
 	flags["net.transports.tcp"] = "off"
 	if _, err := Load(Options{Flags: flags}); err == nil || !strings.Contains(err.Error(), "net.strict") {
 		t.Errorf("strict without QUIC and TCP: %v, want a fault of net.strict", err)
+	}
+}
+
+// TestHiddenKeys: what is for tests is not offered, and not concealed.
+func TestHiddenKeys(t *testing.T) {
+	home(t)
+	for _, set := range []bool{false, true} {
+		flags := map[string]string{}
+		if set {
+			flags = map[string]string{"mail.speed": "60", "net.loopback": "on"}
+		}
+		c, err := Load(Options{Flags: flags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if listed := slices.ContainsFunc(c.Settings(), func(s Setting) bool { return s.Key == "mail.speed" }); listed != set {
+			t.Errorf("set %t, listed %t", set, listed)
+		}
+		if c.Mail.Size != 512<<20 || c.Mail.Host != MailAuto || c.Mail.Drop || (c.Mail.Speed == 60) != set {
+			t.Errorf("mail is %+v", c.Mail)
+		}
 	}
 }

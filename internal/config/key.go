@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -15,6 +17,8 @@ const (
 	kindSwitch
 	kindChoice
 	kindAddress
+	kindSize
+	kindCount
 )
 
 // key is one setting. The table below is the only list of them.
@@ -24,6 +28,7 @@ type key struct {
 	choices []string
 	value   any // default; nil when it hangs on the folders of this user
 	help    string
+	hidden  bool // for tests: listed only where somebody set it
 }
 
 var keys = []key{
@@ -42,6 +47,10 @@ var keys = []key{
 	{name: "net.transports.tcp", kind: kindSwitch, value: true, help: "Connect over TCP with TLS."},
 	{name: "net.transports.webtransport", kind: kindSwitch, value: true, help: "Connect over WebTransport."},
 	{name: "net.transports.webrtc", kind: kindSwitch, value: true, help: "Connect over WebRTC-direct."},
+	{name: "mail.host", kind: kindChoice, choices: []string{MailAuto, MailOn, MailOff}, value: MailAuto, help: "Keep sealed mail for people who are asleep; auto: where others can call this node."},
+	{name: "mail.size", kind: kindSize, value: "512MiB", help: "Most space that mail of others takes; a fifth of the disk stays free whatever it says."},
+	{name: "mail.speed", kind: kindCount, value: "1", hidden: true, help: "For tests on loopback: how many times faster the mailbox's clocks run."},
+	{name: "mail.drop", kind: kindSwitch, value: false, hidden: true, help: "For tests on loopback: sign for mail and drop it."},
 	{name: "log.level", kind: kindChoice, choices: []string{"debug", "info", "warn", "error"}, value: "warn", help: "How much the node says about itself; info tells of every start and of the network."},
 	{name: "log.format", kind: kindChoice, choices: []string{"text", "json"}, value: "text", help: "Form of the log lines."},
 }
@@ -80,6 +89,9 @@ func (k key) read(raw any, dir string) (any, error) {
 		return readList(raw)
 	}
 	s, ok := raw.(string)
+	if n, whole := raw.(int64); whole && (k.kind == kindSize || k.kind == kindCount) {
+		s, ok = strconv.FormatInt(n, 10), true
+	}
 	if !ok {
 		return nil, fmt.Errorf("must be a text, not %s", tomlName(raw))
 	}
@@ -91,6 +103,14 @@ func (k key) read(raw any, dir string) (any, error) {
 		if s == "off" {
 			s = ""
 		}
+	case kindSize:
+		return readSize(s)
+	case kindCount:
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a whole number from 1", s)
+		}
+		return n, nil
 	case kindChoice:
 		for _, c := range k.choices {
 			if strings.EqualFold(c, s) {
@@ -116,6 +136,21 @@ func readSwitch(raw any) (any, error) {
 		return nil, fmt.Errorf("%q is neither on nor off", v)
 	}
 	return nil, fmt.Errorf("must be on or off, not %s", tomlName(raw))
+}
+
+// readSize reads bytes with a binary unit.
+func readSize(s string) (any, error) {
+	number, shift := s, 0
+	for i, unit := range []string{"KiB", "MiB", "GiB"} {
+		if rest, ok := strings.CutSuffix(s, unit); ok {
+			number, shift = rest, 10*(i+1)
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64>>shift {
+		return nil, fmt.Errorf("%q is not a size such as 512MiB", s)
+	}
+	return n << shift, nil
 }
 
 func readList(raw any) (any, error) {

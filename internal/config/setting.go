@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +23,9 @@ func (c *Config) Settings() []Setting {
 	leaves("", reflect.ValueOf(c).Elem(), values)
 	out := make([]Setting, 0, len(keys))
 	for _, k := range keys {
+		if k.hidden && c.origin(k.name) == originDefault {
+			continue
+		}
 		out = append(out, Setting{
 			Key: k.name, Value: k.show(values[k.name]), Origin: c.origin(k.name),
 			Help: k.help, Takes: k.takes(), Env: k.env(),
@@ -65,12 +69,29 @@ func (k key) show(v reflect.Value) string {
 	case kindList:
 		list, _ := v.Interface().([]string)
 		return strings.Join(list, ",")
+	case kindSize:
+		return showSize(v.Int())
 	case kindAddress:
 		if v.String() == "" {
 			return "off"
 		}
 	}
+	if v.CanInt() {
+		return strconv.FormatInt(v.Int(), 10)
+	}
 	return v.String()
+}
+
+// showSize is bytes in the largest unit that divides them.
+func showSize(n int64) string {
+	unit := ""
+	for _, u := range []string{"KiB", "MiB", "GiB"} {
+		if n == 0 || n%1024 != 0 {
+			break
+		}
+		n, unit = n/1024, u
+	}
+	return strconv.FormatInt(n, 10) + unit
 }
 
 func (k key) takes() string {
@@ -83,6 +104,10 @@ func (k key) takes() string {
 		return "a path"
 	case kindAddress:
 		return "host:port on loopback, or off"
+	case kindSize:
+		return "a size such as 512MiB"
+	case kindCount:
+		return "a whole number from 1"
 	case kindChoice:
 		return fmt.Sprintf("one of %s", strings.Join(k.choices, ", "))
 	}

@@ -36,6 +36,12 @@ func (c *Config) Validate() error {
 	} else if c.Net.Strict && !t.QUIC && !t.TCP {
 		add("net.strict", "leave net.transports.quic or net.transports.tcp on", "the transports that are on have no post-quantum key exchange")
 	}
+	if c.Mail.Speed != 1 && !c.Net.Loopback {
+		add("mail.speed", "leave it out", "is for tests on this machine only (net.loopback)")
+	}
+	if c.Mail.Drop && !c.Net.Loopback {
+		add("mail.drop", "leave it out", "is for tests on this machine only (net.loopback)")
+	}
 	return errors.Join(faults...)
 }
 
