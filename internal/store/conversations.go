@@ -72,18 +72,11 @@ func (tx *Tx) NextNumber(conv chat.Conversation) (epoch, number uint64, err erro
 	if err != nil {
 		return 0, 0, err
 	}
-	e, err := tx.c.number(0, `SELECT value FROM meta WHERE key = 'number_epoch'`)
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading the numbering epoch: %w", err)
-	}
-	n, err := tx.c.number(1, `SELECT next_number FROM conversations WHERE id = ?`, id)
-	if err == nil {
-		err = tx.c.exec(`UPDATE conversations SET next_number = ? WHERE id = ?`, n+1, id)
-	}
+	n, err := tx.c.number(0, `UPDATE conversations SET next_number = next_number + 1 WHERE id = ? RETURNING next_number - 1`, id)
 	if err != nil {
 		return 0, 0, fmt.Errorf("numbering a message: %w", err)
 	}
-	return uint64(e), uint64(n), nil
+	return tx.db.numberEpoch, uint64(n), nil
 }
 
 const conversationColumns = `SELECT c.id, c.key, c.unread, c.read_to, c.draft,

@@ -30,9 +30,10 @@ func (tx *Tx) OutboxTargets() ([]OutboxDevice, error) {
 	}
 }
 
-// OutboxAfter lists what waits for a device behind row after, oldest first.
+// OutboxAfter lists what waits for a device behind row after, oldest first,
+// with the contents of those that are not sealed.
 func (tx *Tx) OutboxAfter(device chat.DeviceID, after int64, limit int) ([]OutboxRow, error) {
-	return tx.outbox(`WHERE device = ? AND id > ? ORDER BY id LIMIT ?`, device, after, limit)
+	return tx.outbox(false, `WHERE device = ? AND id > ? ORDER BY id LIMIT ?`, device, after, limit)
 }
 
 // OutboxSealed is in which session what waits of a message for a device was
@@ -50,7 +51,15 @@ func (tx *Tx) OutboxSealed(message chat.MessageID, device chat.DeviceID, n int) 
 }
 
 // EnqueueSealed is Enqueue and SaveSealed in one: Session and Blob are kept.
+// The content is not, if it is a stored message's.
 func (tx *Tx) EnqueueSealed(r OutboxRow) error {
+	row, err := tx.row(r.Message)
+	if err != nil {
+		return err
+	}
+	if row != 0 {
+		r.Content = nil
+	}
 	return tx.touch(`INSERT INTO outbox (message, account, device, content, session, blob, created, expires, next_try, attempts, control)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, r.Message[:], r.Account, r.Device, r.Content, r.Session, r.Blob,
 		r.Created, r.Expires, r.NextTry, r.Attempts, r.Control)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -49,9 +50,13 @@ func (tx *Tx) setDelivery(row, conv int64, shown chat.Delivery, d DeviceDelivery
 	if now := chat.Delivery(old); now.Advance(d.State) == now {
 		return false, nil
 	}
-	err = tx.c.exec(`INSERT INTO deliveries (msg, device, state, reason, at, proof) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT DO UPDATE SET state = ?3, reason = ?4, at = ?5, proof = ?6`,
-		row, d.Device, int64(d.State), d.Reason, d.At, d.Proof)
+	proof, err := tx.keepProof(d.Proof)
+	if err != nil {
+		return false, err
+	}
+	err = tx.c.exec(`INSERT INTO deliveries (msg, device, state, reason, at, shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+		ON CONFLICT DO UPDATE SET state = ?3, reason = ?4, at = ?5, proof = NULL, shared = ?6`,
+		row, d.Device, int64(d.State), d.Reason, d.At, proof)
 	if err != nil {
 		return false, err
 	}
@@ -77,6 +82,28 @@ func (tx *Tx) setDelivery(row, conv int64, shown chat.Delivery, d DeviceDelivery
 		return false, err
 	}
 	return true, tx.append(LogMessageChanged, conv, row, nil)
+}
+
+// proof is a receipt that a transaction has kept.
+type proof struct {
+	id    int64
+	bytes []byte
+}
+
+// keepProof is where a proof is kept, nil for none. A receipt speaks of up to
+// 64 messages, whose deliveries follow each other: they share one row. It stays
+// when a later proof covers a message again, for the others it speaks of.
+func (tx *Tx) keepProof(b []byte) (id any, err error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	if tx.proof.id == 0 || !bytes.Equal(tx.proof.bytes, b) {
+		if err := tx.c.exec(`INSERT INTO proofs (bytes) VALUES (?)`, b); err != nil {
+			return nil, err
+		}
+		tx.proof = proof{tx.c.db.LastInsertRowID(), bytes.Clone(b)}
+	}
+	return tx.proof.id, nil
 }
 
 // better orders the states of several devices: any progress counts more than
@@ -109,7 +136,8 @@ func (tx *Tx) Deliveries(id chat.MessageID) ([]DeviceDelivery, error) {
 				Reason: s.ColumnText(2), At: columnTime(s, 3), Proof: columnBlob(s, 4),
 			})
 			return nil
-		}, `SELECT device, state, reason, at, proof FROM deliveries WHERE msg = ? ORDER BY at, device`, row)
+		}, `SELECT device, state, reason, at, coalesce(proof, (SELECT bytes FROM proofs p WHERE p.id = shared))
+			FROM deliveries WHERE msg = ? ORDER BY at, device`, row)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading deliveries: %w", err)

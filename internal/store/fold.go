@@ -205,7 +205,12 @@ func (tx *Tx) erase(id chat.MessageID, t *target) error {
 	return nil
 }
 
+// blank removes the text of a stored message. What the outbox still holds of
+// it is sent all the same.
 func (tx *Tx) blank(row int64) error {
+	if err := tx.keepContent(row); err != nil {
+		return err
+	}
 	return tx.c.exec(`UPDATE messages SET text = NULL, text_at = 0, text_len = 0, content = NULL WHERE row = ?`, row)
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +14,7 @@ import (
 	"parley/internal/chat"
 )
 
-var rewrite = flag.Bool("rewrite", false, "make testdata/v0001 anew")
+var rewrite = flag.Bool("rewrite", false, "make the newest testdata/v000N anew")
 
 // openSteps opens with more schema steps than there are.
 func openSteps(t *testing.T, dir string, more ...string) (*DB, error) {
@@ -129,10 +130,16 @@ func TestStepsAreNumbered(t *testing.T) {
 	}
 }
 
-// TestGolden opens the store of version 1 that was made when version 1 was
-// new, with all that has been added to the schema since.
+// TestGolden opens the stores that were made when their version was new, with
+// all that has been added to the schema since.
 func TestGolden(t *testing.T) {
-	golden := filepath.Join("testdata", "v0001")
+	for version := 1; version <= present(t); version++ {
+		t.Run(fmt.Sprintf("v%04d", version), func(t *testing.T) { testGolden(t, version) })
+	}
+}
+
+func testGolden(t *testing.T, version int) {
+	golden := filepath.Join("testdata", fmt.Sprintf("v%04d", version))
 	m := text(ana, 1, "kept since version one")
 	edited := message(ana, 3, 1_760_000_100_000, chat.KindEdit, "edited in version one", m.ID)
 	own := text(bo, 2, "our answer")
@@ -141,7 +148,7 @@ func TestGolden(t *testing.T) {
 		Account: ana, Petname: "Ana", State: ContactAdded,
 		Added: time.UnixMilli(1_760_000_000_000), Changed: time.UnixMilli(1_760_000_000_000),
 	}
-	if *rewrite {
+	if *rewrite && version == present(t) {
 		dir := t.TempDir()
 		db := openTest(t, dir)
 		add(t, db, m, own, edited)

@@ -30,6 +30,8 @@ type DB struct {
 	fileKey []byte
 	rowKey  seal.RowKey
 	epoch   uint64
+	// numberEpoch is what our messages are numbered in.
+	numberEpoch uint64
 
 	w       writer
 	readers readers
@@ -159,6 +161,11 @@ func (db *DB) begin(c *conn, from int, steps []step) error {
 		return fmt.Errorf("reading the epoch: %w", err)
 	}
 	db.epoch = uint64(epoch)
+	numbers, err := c.number(0, `SELECT value FROM meta WHERE key = 'number_epoch'`)
+	if err != nil {
+		return fmt.Errorf("reading the numbering epoch: %w", err)
+	}
+	db.numberEpoch = uint64(numbers)
 	head, err := c.number(0, `SELECT max(seq) FROM log`)
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)

@@ -97,24 +97,51 @@ func (tx *Tx) OutboxDevices() ([]OutboxDevice, error) {
 
 // Outbox lists what waits for a device, oldest first.
 func (tx *Tx) Outbox(device chat.DeviceID, limit int) ([]OutboxRow, error) {
-	return tx.outbox(`WHERE device = ? ORDER BY id LIMIT ?`, device, limit)
+	return tx.outbox(true, `WHERE device = ? ORDER BY id LIMIT ?`, device, limit)
 }
 
 // OutboxExpired lists rows whose lifetime is over.
 func (tx *Tx) OutboxExpired(now time.Time, limit int) ([]OutboxRow, error) {
-	return tx.outbox(`WHERE expires > 0 AND expires <= ? ORDER BY expires, id LIMIT ?`, now, limit)
+	return tx.outbox(true, `WHERE expires > 0 AND expires <= ? ORDER BY expires, id LIMIT ?`, now, limit)
 }
 
-func (tx *Tx) outbox(where string, args ...any) ([]OutboxRow, error) {
+// outbox reads rows. A sealed row has no content of its own: it is the
+// message's, and looked up where it is asked for or still to be sealed.
+func (tx *Tx) outbox(contents bool, where string, args ...any) ([]OutboxRow, error) {
 	var out []OutboxRow
 	err := tx.c.query(func(s *sqlite3.Stmt) error {
 		out = append(out, scanOutbox(s))
 		return nil
 	}, `SELECT `+outboxColumns+` FROM outbox `+where, args...)
+	for i := range out {
+		if err == nil && out[i].Content == nil && (contents || out[i].Blob == nil) {
+			out[i].Content, err = tx.contentOf(out[i].Message)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", err)
 	}
 	return out, nil
+}
+
+// contentOf is the content bytes of a message, nil if they are gone.
+func (tx *Tx) contentOf(id chat.MessageID) (content []byte, err error) {
+	row, err := tx.row(id)
+	if err != nil || row == 0 {
+		return nil, err
+	}
+	err = tx.c.one(func(s *sqlite3.Stmt) error {
+		content = columnBlob(s, 0)
+		return nil
+	}, `SELECT content FROM messages WHERE row = ?`, row)
+	return content, err
+}
+
+// keepContent gives what waits of a message its own copy of the content, which
+// is about to be removed from the message.
+func (tx *Tx) keepContent(row int64) error {
+	return tx.c.exec(`UPDATE outbox SET content = m.content FROM messages m
+		WHERE m.row = ? AND substr(outbox.message, 1, 8) = substr(m.id, 1, 8) AND outbox.message = m.id AND outbox.content IS NULL`, row)
 }
 
 // SaveSealed keeps the sealed form of a row, so that every retry sends the
@@ -148,6 +175,40 @@ func (tx *Tx) OutboxRetry(id int64, next time.Time) error {
 // OutboxDone removes a row. A row that is gone is no fault.
 func (tx *Tx) OutboxDone(id int64) error {
 	return tx.touch(`DELETE FROM outbox WHERE id = ?`, id)
+}
+
+// OutboxLanded removes sealed rows that arrived. They hold nothing but the
+// ciphertext, whose key is gone: unlike everywhere else, pages that become free
+// are not overwritten, or each message would be written a second time as zeros.
+func (tx *Tx) OutboxLanded(ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if !tx.write {
+		return errReadOnly
+	}
+	if err := tx.c.db.Exec(`PRAGMA secure_delete = FAST`); err != nil {
+		return fmt.Errorf("changing the outbox: %w", err)
+	}
+	var err error
+	var others []int64 // with a content of their own
+	for _, id := range ids {
+		if err == nil {
+			err = tx.touch(`DELETE FROM outbox WHERE id = ? AND content IS NULL`, id)
+		}
+		if tx.c.db.Changes() == 0 {
+			others = append(others, id)
+		}
+	}
+	if serr := tx.c.db.Exec(`PRAGMA secure_delete = ON`); err == nil {
+		err = serr
+	}
+	for _, id := range others {
+		if err == nil {
+			err = tx.OutboxDone(id)
+		}
+	}
+	return err
 }
 
 // OutboxDoneMessage removes what waits of a message for a device.

@@ -75,18 +75,30 @@ func (tx *Tx) PutSession(r SessionRow) error {
 	if r.Extra != nil {
 		extra = tx.db.rowKey.Seal("sessions.extra", row, r.Extra)
 	}
-	err := tx.c.exec(`INSERT INTO sessions (id, device, setup, ours, answered, extra, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-		ON CONFLICT DO UPDATE SET device = ?2, setup = ?3, ours = ?4, answered = ?5, extra = ?6, state = ?7`,
-		r.ID, r.Device, r.Setup, r.Ours, r.Answered, extra, tx.db.rowKey.Seal("sessions.state", row, r.State))
-	if err == nil {
-		err = tx.c.exec(`DELETE FROM sessions WHERE device = ?1 AND id <> ?2 AND id IN (
-			SELECT id FROM sessions WHERE device = ?1 AND id <> ?2 ORDER BY setup DESC, id LIMIT -1 OFFSET ?3)`,
-			r.Device, r.ID, chat.MaxSessions-1)
+	state := tx.db.rowKey.Seal("sessions.state", row, r.State)
+	// Mostly the row is there and its place in the indexes stays.
+	err := tx.c.exec(`UPDATE sessions SET answered = ?5, extra = ?6, state = ?7 WHERE id = ?1 AND device = ?2 AND setup = ?3 AND ours = ?4`,
+		r.ID, r.Device, r.Setup, r.Ours, r.Answered, extra, state)
+	if err == nil && tx.c.db.Changes() == 0 {
+		err = tx.newSession(r, extra, state)
 	}
 	if err != nil {
 		return fmt.Errorf("keeping a session: %w", err)
 	}
 	return nil
+}
+
+// newSession keeps a session that is new, or has moved among those of its device.
+func (tx *Tx) newSession(r SessionRow, extra, state []byte) error {
+	err := tx.c.exec(`INSERT INTO sessions (id, device, setup, ours, answered, extra, state) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		ON CONFLICT DO UPDATE SET device = ?2, setup = ?3, ours = ?4, answered = ?5, extra = ?6, state = ?7`,
+		r.ID, r.Device, r.Setup, r.Ours, r.Answered, extra, state)
+	if err != nil {
+		return err
+	}
+	return tx.c.exec(`DELETE FROM sessions WHERE device = ?1 AND id <> ?2 AND id IN (
+		SELECT id FROM sessions WHERE device = ?1 AND id <> ?2 ORDER BY setup DESC, id LIMIT -1 OFFSET ?3)`,
+		r.Device, r.ID, chat.MaxSessions-1)
 }
 
 // DeleteSession forgets a session. One that is gone is no fault.

@@ -19,6 +19,9 @@ import (
 const (
 	writerCache = 8 << 10
 	readerCache = 2 << 10
+	// walPages is when the log is written back, 16 MiB: pages that each commit
+	// touches are then written back once for many commits.
+	walPages = 4096
 )
 
 // conn is one connection with its prepared statements. One goroutine at a
@@ -51,7 +54,8 @@ func openConn(path, vfs string, key []byte, cacheKiB int, relaxed bool) (*conn, 
 		`PRAGMA foreign_keys = ON`,
 		`PRAGMA trusted_schema = OFF`,
 		fmt.Sprintf(`PRAGMA cache_size = -%d`, cacheKiB),
-		`PRAGMA journal_size_limit = 4194304`,
+		fmt.Sprintf(`PRAGMA wal_autocheckpoint = %d`, walPages),
+		fmt.Sprintf(`PRAGMA journal_size_limit = %d`, walPages*walFrame),
 	}
 	for _, sql := range setup {
 		if err := db.Exec(sql); err != nil {

@@ -23,6 +23,7 @@ type Tx struct {
 	ring  bool       // the commit must ring the bell
 	seq   int64      // newest log row appended here
 	fresh freshNames // interned here; shared once committed
+	proof proof      // the last one kept here
 }
 
 // writer is the one writing connection. Whoever finds it idle leads: opens a
