@@ -221,10 +221,8 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 			if listed, err := w.c.listed(tx, w.account, w.device); err != nil || !listed {
 				return cmp.Or(err, errRemoved)
 			}
-			for f, r := range covered {
-				if err := f.land(tx, r); err != nil {
-					return err
-				}
+			if err := land(tx, covered); err != nil {
+				return err
 			}
 			for _, id := range busy {
 				if err := setWait(tx, id, waitCooling); err != nil {
@@ -249,44 +247,68 @@ func (w *worker) settle(ctx context.Context, group []*wirev1.DMAnswer) error {
 // write each time, and chat.SenderLead has room for it.
 const reachStep = 128
 
-// covered is the flights that receipts speak of, and how far these take the
-// sessions whose rows should learn of it. What else a receipt names was not
-// asked on this stream.
-func (w *worker) covered(receipts []*receipt) (map[*flight]*receipt, map[string]uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	covered, due := map[*flight]*receipt{}, map[string]uint64{}
-	for _, f := range w.flying {
-		for _, r := range receipts {
-			if !slices.Contains(r.ids, f.row.Message) {
-				continue
-			}
-			covered[f] = r
-			id := string(f.row.Session)
-			w.reached[id] = max(w.reached[id], f.number)
-			if w.reached[id] >= w.stored[id]+reachStep {
-				due[id] = w.reached[id]
-			}
+// landing is a flight and the receipt that speaks of it.
+type landing struct {
+	*flight
+	receipt *receipt
+}
+
+// covered is the flights that receipts speak of, in their order, and how far
+// these take the sessions whose rows should learn of it. What else a receipt
+// names was not asked on this stream.
+func (w *worker) covered(receipts []*receipt) ([]landing, map[string]uint64) {
+	byID := map[chat.MessageID]*receipt{}
+	for _, r := range receipts {
+		for _, id := range r.ids {
+			byID[id] = r
 		}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var covered []landing
+	due := map[string]uint64{}
+	for _, f := range w.flying {
+		r := byID[f.row.Message]
+		if r == nil {
+			continue
+		}
+		covered = append(covered, landing{f, r})
+		id := string(f.row.Session)
+		w.reached[id] = max(w.reached[id], f.number)
+		if w.reached[id] >= w.stored[id]+reachStep {
+			due[id] = w.reached[id]
+		}
+	}
+	slices.SortFunc(covered, func(a, b landing) int { return cmp.Compare(a.row.ID, b.row.ID) })
 	return covered, due
 }
 
-// land writes what the receipt of the row's device proves.
-func (f *flight) land(tx *store.Tx, r *receipt) error {
-	if err := tx.OutboxDone(f.row.ID); err != nil || f.row.Control {
+// land writes what the receipts of the rows' device prove.
+func land(tx *store.Tx, covered []landing) error {
+	ids := make([]int64, len(covered))
+	for i, l := range covered {
+		ids[i] = l.row.ID
+	}
+	if err := tx.OutboxLanded(ids); err != nil {
 		return err
 	}
-	_, err := tx.SetDelivery(f.row.Message, r.delivery())
-	return notFoundIsNil(err)
+	for _, l := range covered {
+		if l.row.Control {
+			continue
+		}
+		if _, err := tx.SetDelivery(l.row.Message, l.receipt.delivery()); notFoundIsNil(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // landed lets go of what receipts covered, after their commit.
-func (w *worker) landed(covered map[*flight]*receipt, stored map[string]uint64) {
+func (w *worker) landed(covered []landing, stored map[string]uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for f := range covered {
-		delete(w.flying, f.row.ID)
+	for _, l := range covered {
+		delete(w.flying, l.row.ID)
 	}
 	for id, n := range stored {
 		w.stored[id] = n
