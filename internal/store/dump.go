@@ -32,7 +32,11 @@ func Dump(dir, file string, each func(table string, row [][]byte) error) (err er
 	if err != nil {
 		return err
 	}
-	c, err := openConn(path, productVFS, key.file(), readerCache, true)
+	fileKey := key.file()
+	if file == guestFile {
+		fileKey = key.guestFile()
+	}
+	c, err := openConn(path, productVFS, fileKey, readerCache, true)
 	if err != nil {
 		return fmt.Errorf("opening %s: %w", file, err)
 	}

@@ -37,7 +37,18 @@ func TestDump(t *testing.T) {
 	if len(found) != 1 || !found["messages"] {
 		t.Errorf("the words lie in %v, want messages alone", found)
 	}
-	if err := Dump(dir, "guest.db", nil); err == nil {
+	if err := Dump(dir, guestFile, nil); err == nil {
 		t.Error("a file that is not there was read")
+	}
+	guest, err := OpenGuest(GuestConfig{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := guest.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables := map[string]int{}
+	if err := Dump(dir, guestFile, func(table string, _ [][]byte) error { tables[table]++; return nil }); err != nil || tables["meta"] != 1 {
+		t.Errorf("strangers' mail has %v, %v", tables, err)
 	}
 }

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"embed"
 	"errors"
 	"fmt"
@@ -140,9 +138,7 @@ func openGuest(cfg GuestConfig, steps []step) (_ *Guest, err error) {
 		return nil, err
 	}
 	defer clear(key[:])
-	if db.fileKey, err = hkdf.Key(sha256.New, key[:], nil, "parley/guest-file/v1", 32); err != nil {
-		return nil, err
-	}
+	db.fileKey = key.guestFile()
 	g := &Guest{db: db, pages: (most-log)/guestPage - guestSpare, log: log / 2}
 	err = g.begin(exists, steps, most-log)
 	if errors.Is(err, ErrKey) || errors.Is(err, sqlite3.NOTADB) || errors.Is(err, sqlite3.CORRUPT) {

@@ -24,9 +24,13 @@ type masterKey [32]byte
 func (masterKey) String() string   { return "[key]" }
 func (masterKey) GoString() string { return "[key]" }
 
-// file derives the key of the encrypting file layer.
-func (k masterKey) file() []byte {
-	key, err := hkdf.Key(sha256.New, k[:], nil, "parley/file/v1", 32)
+// file derives the key of the encrypting file layer, guestFile that of the
+// file with strangers' mail.
+func (k masterKey) file() []byte      { return k.derive("parley/file/v1") }
+func (k masterKey) guestFile() []byte { return k.derive("parley/guest-file/v1") }
+
+func (k masterKey) derive(purpose string) []byte {
+	key, err := hkdf.Key(sha256.New, k[:], nil, purpose, 32)
 	if err != nil {
 		panic(err) // lengths are constant
 	}
