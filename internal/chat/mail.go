@@ -23,7 +23,8 @@ type Parcel struct {
 
 // Kept is what is known of a parcel after a deposit.
 type Kept struct {
-	Receipts [][]byte // signed, verified, one for each holder, earlier ones included
-	Held     bool     // they are enough for Held
-	Stamp    []byte   // what was paid, for the next time
+	Receipts [][]byte      // signed, verified, one for each holder, earlier ones included
+	Held     bool          // they are enough for Held
+	Stamp    []byte        // what was paid, for the next time
+	Again    time.Duration // until it should be left there again
 }

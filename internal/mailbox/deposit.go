@@ -1,0 +1,339 @@
+package mailbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"parley/internal/chat"
+	wirev1 "parley/internal/gen/parley/wire/v1"
+	"parley/internal/identity"
+	"parley/internal/seal"
+	"parley/internal/wire"
+)
+
+const (
+	envelopeVersion = 1
+	receiptVersion  = 1
+	// depositJitter parts the moment of sending from that of the deposit, as
+	// far as somebody who waits for HELD does not notice.
+	depositJitter = 300 * time.Millisecond
+	// maxStamp is the most that a holder can make us pay: 64 times the price of
+	// an empty box, some seconds. Dearer ones are left to those who want less.
+	maxStamp = chat.StampBits + 6
+	// again is when a deposit is made again that was not enough.
+	again = 10 * time.Minute
+	// regionTimeout bounds finding the holders.
+	regionTimeout = chat.LookupTimeout
+)
+
+// batch is the parcels for one mailbox on their way.
+type batch struct {
+	c      *Client
+	box    chat.Mailbox
+	region chat.Region
+	asked  []chat.DeviceID
+	old    map[chat.DeviceID]bool // of those asked, whom we have known for chat.HolderAge
+	told   func([]chat.Kept)
+
+	mu sync.Mutex
+	// Guarded by mu.
+	items []item
+	dear  int // bits of stamp that some holder wants; 0: none wants more
+}
+
+// item is one parcel. Its envelope changes only between two goes.
+type item struct {
+	chat.Parcel
+	envelope []byte
+	id       [32]byte
+	proofs   map[chat.DeviceID][]byte // holder -> its receipt
+	level    chat.Delivery            // as told
+	stamp    []byte
+}
+
+// Deposit leaves parcels, all for one mailbox, with the holders around it. It
+// tells what is known of each parcel, in their order, whenever one of them got
+// on, and at the end, in the caller's goroutine. It fails when nobody could be
+// asked, and when ctx ends.
+func (c *Client) Deposit(ctx context.Context, parcels []chat.Parcel, told func([]chat.Kept)) error {
+	if len(parcels) == 0 {
+		return nil
+	}
+	box := parcels[0].Box
+	find, cancel := context.WithTimeout(ctx, regionTimeout)
+	region, err := c.regions.Region(find, Place(box.ID))
+	cancel()
+	if err != nil {
+		return fmt.Errorf("finding holders: %w", err)
+	}
+	b := &batch{c: c, box: box, region: region, told: told, old: map[chat.DeviceID]bool{}}
+	for _, d := range Holders(region) {
+		if !slices.Contains(parcels[0].Sides, d) {
+			b.asked = append(b.asked, d)
+			if c.regions.KnownFor(d) >= c.pace.of(chat.HolderAge) {
+				b.old[d] = true
+			}
+		}
+	}
+	if len(b.asked) == 0 {
+		return fmt.Errorf("finding holders: %w: nobody else is there", chat.ErrUnreachable)
+	}
+	for _, p := range parcels {
+		it := item{Parcel: p, stamp: p.Stamp, proofs: map[chat.DeviceID][]byte{}}
+		for _, signed := range p.Known {
+			if r, d, err := openReceipt(signed); err == nil && r.Expires > time.Now().Unix() {
+				it.proofs[d] = signed
+			}
+		}
+		b.items = append(b.items, it)
+	}
+	line, err := c.lines.take(box.ID)
+	if err != nil {
+		return fmt.Errorf("leaving mail: %w", err)
+	}
+	defer c.lines.give(line)
+	select {
+	case <-time.After(rand.N(depositJitter)):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := b.wrap(ctx, chat.StampBits); err != nil {
+		return fmt.Errorf("leaving mail: %w", err)
+	}
+	b.goRound(ctx, line)
+	if bits := b.wanted(); bits > 0 && ctx.Err() == nil {
+		if err := b.wrap(ctx, bits); err != nil {
+			return fmt.Errorf("leaving mail: %w", err)
+		}
+		b.goRound(ctx, line)
+	}
+	return ctx.Err()
+}
+
+// wrap makes the envelopes, for a stranger with a stamp of so many bits.
+func (b *batch) wrap(ctx context.Context, bits int) error {
+	p := b.c.pace
+	for i := range b.items {
+		it := &b.items[i]
+		until := it.Created.Add(p.of(chat.MailLife))
+		if it.Expires.Before(until) {
+			until = it.Expires
+		}
+		e := &wirev1.OuterEnvelope{Version: envelopeVersion, MailboxId: b.box.ID[:], ExpiryHour: p.hour(until), Blob: it.Blob}
+		if len(b.box.Token) > 0 {
+			e.MailboxKey, e.Permit = b.box.Key, &wirev1.OuterEnvelope_Token{Token: b.box.Token}
+		} else {
+			if StampWork(b.box.ID, e.ExpiryHour, it.Blob, it.stamp) < bits {
+				stamp, err := b.c.mine(ctx, b.box.ID, e.ExpiryHour, it.Blob, bits)
+				if err != nil {
+					return err
+				}
+				it.stamp = stamp
+			}
+			e.Permit = &wirev1.OuterEnvelope_Stamp{Stamp: it.stamp}
+		}
+		it.envelope = encode(e)
+		it.id = sha256.Sum256(it.envelope)
+	}
+	return nil
+}
+
+// mine makes one stamp at a time, so that a crowd of them takes one core.
+func (c *Client) mine(ctx context.Context, box chat.MailboxID, hour uint64, blob []byte, bits int) ([]byte, error) {
+	select {
+	case c.mint <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-c.mint }()
+	return Stamp(ctx, box, hour, blob, bits)
+}
+
+// goRound visits every holder, and tells what each visit proves.
+func (b *batch) goRound(ctx context.Context, line Line) {
+	ctx, cancel := context.WithTimeout(ctx, chat.DepositTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	done := make(chan struct{}, len(b.asked))
+	for _, d := range b.asked {
+		wg.Go(func() {
+			if err := b.visit(ctx, line, d); err != nil {
+				b.c.log.Debug("mail not left with a holder", "holder", d.Short(), "cause", err)
+			}
+			done <- struct{}{}
+		})
+	}
+	for left := len(b.asked) - 1; left >= 0; left-- {
+		<-done
+		if kept, news := b.prove(left == 0); news {
+			b.told(kept)
+		}
+	}
+}
+
+// visit leaves all parcels with one holder.
+func (b *batch) visit(ctx context.Context, line Line, d chat.DeviceID) (err error) {
+	k, err := dial(ctx, line, d)
+	if err != nil {
+		return err
+	}
+	defer func() { k.end(err) }()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for i := range b.items {
+			if k.w.Queue(&wirev1.MailRequest{Body: &wirev1.MailRequest_Deposit{Deposit: b.items[i].envelope}}) != nil {
+				return // the reader sees it too
+			}
+		}
+		_ = k.w.Flush()
+	})
+	for i := range b.items {
+		a, err := k.read()
+		if err != nil {
+			_ = k.s.Reset() // the writer must not wait for it
+			return err
+		}
+		if err := b.answered(d, i, a); err != nil {
+			_ = k.s.Reset()
+			return err
+		}
+	}
+	return nil
+}
+
+// answered takes one holder's answer for one parcel.
+func (b *batch) answered(d chat.DeviceID, i int, a *wirev1.MailAnswer) error {
+	switch a.Status {
+	case wirev1.Status_STATUS_OK:
+		r, signer, err := openReceipt(a.Receipt)
+		if err == nil && (signer != d || [32]byte(r.EnvelopeHash) != b.items[i].id || chat.MailboxID(r.MailboxId) != b.box.ID || r.Expires <= time.Now().Unix()) {
+			err = fmt.Errorf("%w: receipt for something else", chat.ErrInvalid)
+		}
+		if err != nil {
+			return err
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.items[i].proofs[d] = a.Receipt
+	case wirev1.Status_STATUS_STAMP:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if bits := int(a.StampBits); bits > chat.StampBits && bits <= maxStamp && len(b.box.Token) == 0 {
+			b.dear = max(b.dear, bits)
+		}
+	}
+	return nil
+}
+
+// wanted is what a second go has to pay, if that is needed and helps.
+func (b *batch) wanted() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !slices.ContainsFunc(b.items, func(it item) bool { return it.level < chat.Held }) {
+		return 0
+	}
+	bits := b.dear
+	b.dear = 0
+	return bits
+}
+
+// prove is what receipts prove by now, and whether that is news. all says that
+// every holder answered or had its time.
+func (b *batch) prove(all bool) (kept []chat.Kept, news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.items {
+		it := &b.items[i]
+		level := chat.Queued
+		if len(it.proofs) > 0 {
+			level = chat.Sent
+		}
+		if b.heldLocked(it, all) {
+			level = chat.Held
+		}
+		if level > it.level {
+			it.level, news = level, true
+		}
+	}
+	if !news && !all {
+		return nil, false
+	}
+	return b.keptLocked(), true
+}
+
+// heldLocked reports whether what holders signed for a parcel is enough: 12
+// whom we have known for a while, or any 12 where too few are; in a small
+// network everybody who answered in time.
+func (b *batch) heldLocked(it *item, all bool) bool {
+	signed, old := 0, 0
+	for d := range it.proofs {
+		if slices.Contains(it.Sides, d) {
+			continue
+		}
+		signed++
+		if b.old[d] {
+			old++
+		}
+	}
+	switch {
+	case old >= chat.HeldReceipts:
+		return true
+	case b.region.Small:
+		return signed >= chat.HeldReceipts || all && signed > 0
+	default:
+		return signed >= chat.HeldReceipts && len(b.old) < chat.HeldReceipts
+	}
+}
+
+func (b *batch) keptLocked() []chat.Kept {
+	out := make([]chat.Kept, len(b.items))
+	for i := range b.items {
+		it := &b.items[i]
+		k := &out[i]
+		k.Held, k.Stamp = it.level == chat.Held, it.stamp
+		for _, signed := range it.proofs {
+			k.Receipts = append(k.Receipts, signed)
+		}
+		k.Again = b.c.pace.of(again)
+		if k.Held {
+			k.Again = b.c.pace.of(chat.ReputEvery)
+		}
+	}
+	return out
+}
+
+// openReceipt verifies a storage receipt by the key that it names.
+func openReceipt(signed []byte) (*wirev1.MailReceipt, chat.DeviceID, error) {
+	outer, r := new(wirev1.Signed), new(wirev1.MailReceipt)
+	if err := wire.Unmarshal(signed, outer); err != nil {
+		return nil, "", err
+	}
+	if err := wire.Unmarshal(outer.Payload, r); err != nil {
+		return nil, "", err
+	}
+	if r.Version != receiptVersion || len(r.MailboxId) != len(chat.MailboxID{}) || len(r.EnvelopeHash) != sha256.Size {
+		return nil, "", fmt.Errorf("%w: malformed storage receipt", chat.ErrInvalid)
+	}
+	if _, err := identity.OpenSigned(r.HolderKey, seal.PurposeMailReceipt, signed); err != nil {
+		return nil, "", err
+	}
+	return r, identity.DeviceIDOf(r.HolderKey), nil
+}
+
+// encode marshals our own message.
+func encode(m proto.Message) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic("mailbox: encoding our own message: " + err.Error())
+	}
+	return b
+}
