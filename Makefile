@@ -77,6 +77,13 @@ e2e: ## 10,000 chat lines between processes that are killed 20 times each
 e2e-short: ## the same, short
 	go run ./parleytest/e2e -lines 600 -kills 3
 
+e2e-mail: ## 1,000 messages by mail between people who are never up together, past dying and dropping holders (20 min)
+	go run ./parleytest/e2email
+
+.PHONY: e2e-mail e2e-mail-short
+e2e-mail-short: ## the same, in little
+	go run ./parleytest/e2email -short
+
 e2e-web: setup-web setup-debian ## Chromium drives the pages of two real nodes (SHOTS=folder keeps pictures)
 	go run ./parleytest/e2e -page -shots "$(abspath $(SHOTS))"
 
