@@ -233,8 +233,9 @@ func (g *Guest) Tidy(ctx context.Context) error {
 	return g.db.checkpoint()
 }
 
-// Room reports whether n more bytes fit under the bound.
-func (tx *GuestTx) Room(n int) (bool, error) {
+// Room reports whether n more bytes fit under the bound; with grow false,
+// whether they fit without a larger file.
+func (tx *GuestTx) Room(n int, grow bool) (bool, error) {
 	pages, err := tx.c.number(0, `PRAGMA page_count`)
 	if err != nil {
 		return false, err
@@ -243,7 +244,11 @@ func (tx *GuestTx) Room(n int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return pages-free+int64(n+guestPage-1)/guestPage <= tx.g.pages, nil
+	need := int64(n+guestPage-1) / guestPage
+	if !grow {
+		return need+guestSpare <= free, nil
+	}
+	return pages-free+need <= tx.g.pages, nil
 }
 
 // Disk is what is free on the disk below the file, and its size.

@@ -113,18 +113,30 @@ func (tx *GuestTx) MailAfter(box GuestBox, row int64, n int, now time.Time) (lis
 	return list, err
 }
 
-// Weakest is a stranger's envelope of the least work, the oldest of those, in
-// one mailbox or, with nil, in all. It fails with chat.ErrNotFound.
-func (tx *GuestTx) Weakest(box *GuestBox) (m GuestMail, err error) {
-	scan := func(s *sqlite3.Stmt) error { m = scanMail(s); return nil }
-	if box == nil {
-		err = tx.c.one(scan, `SELECT `+mailColumns+` FROM envelopes e INDEXED BY envelopes_work JOIN boxes b ON b.num = e.box
-		  WHERE e.contact = 0 ORDER BY e.work, e.row LIMIT 1`)
-		return m, err
+// Weaker is strangers' envelopes of less work than a given one, the least work
+// and the oldest first, in one mailbox or, with nil, in all: as many as free
+// places and bytes, or fewer if there are no more.
+func (tx *GuestTx) Weaker(box *GuestBox, work, places int, size int64) (list []GuestMail, err error) {
+	scan := func(s *sqlite3.Stmt) error {
+		m := scanMail(s)
+		if places <= 0 && size <= 0 {
+			return errEnough
+		}
+		list = append(list, m)
+		places, size = places-1, size-int64(m.Size)
+		return nil
 	}
-	err = tx.c.one(scan, `SELECT `+mailColumns+` FROM envelopes e INDEXED BY envelopes_box_work JOIN boxes b ON b.num = e.box
-	  WHERE e.contact = 0 AND e.box = ? ORDER BY e.work, e.row LIMIT 1`, box.num)
-	return m, err
+	if box == nil {
+		err = tx.c.query(scan, `SELECT `+mailColumns+` FROM envelopes e INDEXED BY envelopes_work JOIN boxes b ON b.num = e.box
+		  WHERE e.contact = 0 AND e.work < ? ORDER BY e.work, e.row`, work)
+	} else {
+		err = tx.c.query(scan, `SELECT `+mailColumns+` FROM envelopes e INDEXED BY envelopes_box_work JOIN boxes b ON b.num = e.box
+		  WHERE e.contact = 0 AND e.box = ? AND e.work < ? ORDER BY e.work, e.row`, box.num, work)
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return list, err
 }
 
 // PutMail keeps an envelope that is not kept yet, and sets its row.

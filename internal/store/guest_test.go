@@ -55,8 +55,11 @@ func TestGuestKeepsAndForgets(t *testing.T) {
 		if b.Contacts != 1 || b.Strangers != 3 || b.StrangerBytes != 3000 || b.Print != nil {
 			t.Errorf("box: %+v", b)
 		}
-		if w, werr := tx.Weakest(&b); werr != nil || w.Work != 1 {
-			t.Errorf("weakest: %+v, %v", w, werr)
+		if w, werr := tx.Weaker(&b, 3, 9, 0); werr != nil || len(w) != 2 || w[0].Work != 1 {
+			t.Errorf("weaker: %+v, %v", w, werr)
+		}
+		if w, werr := tx.Weaker(nil, 9, 0, 1500); werr != nil || len(w) != 2 {
+			t.Errorf("as many as free 1500 bytes: %+v, %v", w, werr)
 		}
 		return errors.Join(err, tx.SetPrint(box, []byte{1}))
 	})
@@ -151,7 +154,7 @@ func TestGuestBound(t *testing.T) {
 	for n := uint64(0); !full; n++ {
 		m := envelope(chat.MailboxID{byte(n)}, n, chat.BlobSizes[n%4]+200, true, ends)
 		guestWrite(t, g, func(tx *GuestTx) error {
-			ok, err := tx.Room(len(m.Body))
+			ok, err := tx.Room(len(m.Body), true)
 			if full = !ok; full || err != nil {
 				return err
 			}
@@ -169,7 +172,7 @@ func TestGuestBound(t *testing.T) {
 	}
 	guestWrite(t, g, func(tx *GuestTx) error {
 		_, err := tx.Expire(ends, time.Now(), 0, 1<<20)
-		ok, rerr := tx.Room(most / 2)
+		ok, rerr := tx.Room(most/2, true)
 		if !ok {
 			t.Error("no room after all ended")
 		}
