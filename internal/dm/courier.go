@@ -34,6 +34,9 @@ const (
 func (c *Courier) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	if c.depositor != nil {
+		wg.Go(func() { c.runMail(ctx) })
+	}
 	var expire time.Time
 	var resting rest
 	for ctx.Err() == nil {
@@ -213,6 +216,7 @@ func lookUpReason(err error) string {
 func (c *Courier) work(ctx context.Context, w *worker) {
 	res := w.run(ctx)
 	w.queueUnread(ctx)
+	c.absence(w, res)
 	if ctx.Err() == nil && (res.broken != nil || res.silent && c.attempts(w.device) >= silentAttempts) {
 		res = c.repair(ctx, w, res)
 	}

@@ -26,13 +26,15 @@ type Dialer interface {
 	Open(ctx context.Context, d chat.DeviceID, protocol string) (wire.Stream, error)
 }
 
-// Config is what a Courier is made of. Everything but Log is needed.
+// Config is what a Courier is made of. Everything but Depositor and Log is
+// needed.
 type Config struct {
 	DB        *store.DB
 	Keys      *identity.Keys
 	Directory *identity.Directory
 	Guard     *guard.Guard
 	Dialer    Dialer
+	Depositor Depositor // nil: nothing is left with others
 	Log       *slog.Logger
 }
 
@@ -46,17 +48,22 @@ type Courier struct {
 	dialer    Dialer
 	log       *slog.Logger
 	again     chan struct{} // capacity 1: Run looks at the outbox again
+	depositor Depositor     // may be nil
+	mails     chan struct{} // capacity 1: the mail loop looks again
 
 	cooling live.Value[map[chat.AccountID]time.Time]
 
 	mu sync.Mutex
 	// Guarded by mu.
-	crowded  bool                      // somebody waits for a worker's place
-	workers  map[chat.DeviceID]*worker // running; at most maxWorkers
-	resolves map[chat.AccountID]bool   // running look-ups; at most maxResolves
-	doubts   map[chat.AccountID]*doubt // lists to confirm and lately confirmed; at most maxDoubts
-	waits    map[chat.DeviceID]*wait   // why a device is not tried now; devices in our outbox only
-	unknown  map[chat.AccountID]*wait  // the same for accounts whose devices are unknown
+	crowded  bool                         // somebody waits for a worker's place
+	workers  map[chat.DeviceID]*worker    // running; at most maxWorkers
+	resolves map[chat.AccountID]bool      // running look-ups; at most maxResolves
+	doubts   map[chat.AccountID]*doubt    // lists to confirm and lately confirmed; at most maxDoubts
+	waits    map[chat.DeviceID]*wait      // why a device is not tried now; devices in our outbox only
+	unknown  map[chat.AccountID]*wait     // the same for accounts whose devices are unknown
+	away     map[chat.DeviceID]*absence   // whose mail goes to others; devices in our outbox only
+	mailing  int                          // deposits under way; at most maxMails
+	resent   map[chat.MessageID]time.Time // when a receipt last went by mail; at most maxResent
 }
 
 // New builds a Courier and starts nothing.
@@ -76,11 +83,15 @@ func New(cfg Config) (*Courier, error) {
 		dialer:    cfg.Dialer,
 		log:       log,
 		again:     make(chan struct{}, 1),
+		depositor: cfg.Depositor,
+		mails:     make(chan struct{}, 1),
 		workers:   map[chat.DeviceID]*worker{},
 		resolves:  map[chat.AccountID]bool{},
 		doubts:    map[chat.AccountID]*doubt{},
 		waits:     map[chat.DeviceID]*wait{},
 		unknown:   map[chat.AccountID]*wait{},
+		away:      map[chat.DeviceID]*absence{},
+		resent:    map[chat.MessageID]time.Time{},
 	}, nil
 }
 

@@ -36,6 +36,7 @@ type opening struct {
 	// With a handshake: the highest manifest known of the author's account.
 	manifest *identity.Manifest
 	signed   []byte // as it came
+	ticket   *wirev1.MailTicket
 }
 
 // boxes is our sealing keys, read once for a group.
@@ -185,7 +186,7 @@ func (g *group) openFirst(f *wirev1.FirstContact) (*opening, error) {
 	if err != nil {
 		return nil, nil //nolint:nilerr // the blob's fault
 	}
-	op := &opening{manifest: m, signed: f.Manifest}
+	op := &opening{manifest: m, signed: f.Manifest, ticket: f.Mailbox}
 	if g.c.guard.Blocked(m.Account) {
 		op.blocked = true
 		return op, nil
@@ -313,6 +314,9 @@ func (g *group) answer(a chat.AccountID, d chat.DeviceID) error {
 	}
 	p := g.c.newContent(a)
 	p.Body = &wirev1.Content_Answer_{Answer: &wirev1.Content_Answer{}}
+	if err := g.ticketsIn(p, a, d); err != nil {
+		return err
+	}
 	content := encode(p)
 	id := chat.NewMessageID(content)
 	if err := g.tx.PutSecret(kindAnswer, string(d), id[:], g.now.Add(chat.MessageLife)); err != nil {

@@ -66,6 +66,7 @@ func (c *Courier) Receive(ctx context.Context, from chat.DeviceID, blobs []chat.
 			changed:  map[*ratchet]bool{},
 			people:   map[chat.AccountID]*person{},
 			doubts:   map[chat.AccountID][32]byte{},
+			told:     map[chat.DeviceID]bool{},
 		}
 		if from != "" { // a block that the guard has not read the devices of yet
 			a, err := tx.ProvedAccount(from)
@@ -114,6 +115,7 @@ type group struct {
 	boxes    boxes
 	mail     []chat.MessageID // receipts due by mail, with mailTo
 	mailTo   []*ratchet
+	told     map[chat.DeviceID]bool      // who was looked at for our tickets
 	pinned   []*identity.Manifest        // at most one for each blob
 	doubts   map[chat.AccountID][32]byte // author -> a list that they name and we do not know
 }
@@ -134,7 +136,8 @@ func (g *group) receive(blob chat.Sealed) (Outcome, error) {
 		return o, err
 	}
 	if seen {
-		return o.again(value, g.from), nil
+		o = o.again(value, g.from)
+		return o, g.receiptAgain(o)
 	}
 	op, err := g.open(blob)
 	if err != nil {
@@ -223,6 +226,11 @@ func (g *group) advance(o Outcome, op *opening) error {
 		op.r.row.Answered = true // they know that we have the session
 	}
 	g.changed[op.r] = true
+	if op.ticket != nil {
+		if err := putTickets(g.tx, op.r.row.Device, []*wirev1.MailTicket{op.ticket}); err != nil {
+			return err
+		}
+	}
 	return g.tx.MarkSeen(o.Blob, o.remember(), g.now.Add(chat.SeenBlobLife))
 }
 
@@ -230,6 +238,10 @@ func (g *group) advance(o Outcome, op *opening) error {
 func (g *group) store(p *person, op *opening, content *content) error {
 	if g.from == "" && content.kind != 0 {
 		g.mail, g.mailTo = append(g.mail, content.id), append(g.mailTo, op.r)
+		g.c.mayResend(content.id, g.now) // not from the next holder's copy
+	}
+	if err := g.mailboxes(p, op, content); err != nil {
+		return err
 	}
 	switch body := content.wire.Body.(type) {
 	case *wirev1.Content_Answer_:

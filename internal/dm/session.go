@@ -220,6 +220,7 @@ func (c *Courier) seal(r *ratchet, now time.Time, content []byte) (number uint64
 		OneTimeId:     setup.OneTimeID,
 		Message:       message,
 		SessionTime:   r.row.Setup,
+		Mailbox:       c.presentTicket(now),
 	})
 	size, err := bucket(len(payload) + 1 + seal.BoxOverhead)
 	if err != nil {

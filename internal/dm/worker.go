@@ -108,7 +108,9 @@ func (w *worker) run(ctx context.Context) result {
 		return result{reason: reason}
 	}
 	dial, cancel := context.WithTimeout(ctx, dialTimeout)
+	late := time.AfterFunc(mailAfter, func() { w.c.isAway(w.account, w.device) })
 	s, err := w.c.dialer.Open(dial, w.device, Protocol)
+	late.Stop()
 	cancel()
 	if err != nil {
 		w.c.log.Debug("device not reached", "device", w.device.Short(), "cause", err)

@@ -50,13 +50,15 @@ func (tx *Tx) setDelivery(row, conv int64, shown chat.Delivery, d DeviceDelivery
 	if now := chat.Delivery(old); now.Advance(d.State) == now {
 		return false, nil
 	}
-	proof, err := tx.keepProof(d.Proof)
-	if err != nil {
+	var own, shared any
+	if d.State == chat.Held { // of this message alone, and gone with the next proof
+		own = d.Proof
+	} else if shared, err = tx.keepProof(d.Proof); err != nil {
 		return false, err
 	}
-	err = tx.c.exec(`INSERT INTO deliveries (msg, device, state, reason, at, shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-		ON CONFLICT DO UPDATE SET state = ?3, reason = ?4, at = ?5, proof = NULL, shared = ?6`,
-		row, d.Device, int64(d.State), d.Reason, d.At, proof)
+	err = tx.c.exec(`INSERT INTO deliveries (msg, device, state, reason, at, proof, shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+		ON CONFLICT DO UPDATE SET state = ?3, reason = ?4, at = ?5, proof = ?6, shared = ?7`,
+		row, d.Device, int64(d.State), d.Reason, d.At, own, shared)
 	if err != nil {
 		return false, err
 	}

@@ -35,7 +35,8 @@ type MailRow struct {
 }
 
 // MailDue lists what waits for a device and was not left with others, or is to
-// be left there again, oldest first.
+// be left there again, oldest first, with the contents of those that are not
+// sealed.
 func (tx *Tx) MailDue(device chat.DeviceID, now time.Time, limit int) ([]MailRow, error) {
 	var out []MailRow
 	err := tx.c.query(func(s *sqlite3.Stmt) error {
@@ -49,10 +50,24 @@ func (tx *Tx) MailDue(device chat.DeviceID, now time.Time, limit int) ([]MailRow
 	}, `SELECT `+outboxColumns+`, d.mailbox, d.stamp, d.receipts, d.held, d.next
 		FROM outbox LEFT JOIN deposits d ON d.outbox = id
 		WHERE device = ? AND (d.next IS NULL OR d.next <= ?) ORDER BY id LIMIT ?`, device, now, limit)
+	for i := range out {
+		if err == nil && out[i].Content == nil && out[i].Blob == nil {
+			out[i].Content, err = tx.contentOf(out[i].Message)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the mail to go: %w", err)
 	}
 	return out, nil
+}
+
+// MailWaits reports whether anything waits for a device behind row after.
+func (tx *Tx) MailWaits(device chat.DeviceID, after int64) (bool, error) {
+	n, err := tx.c.number(0, `SELECT 1 FROM outbox WHERE device = ? AND id > ? LIMIT 1`, device, after)
+	if err != nil {
+		return false, fmt.Errorf("reading the mail to go: %w", err)
+	}
+	return n == 1, nil
 }
 
 func scanDeposit(s *sqlite3.Stmt, at int) Deposit {
@@ -188,4 +203,13 @@ func (tx *Tx) DropUnopened(hash [32]byte) error {
 		return fmt.Errorf("letting go of mail: %w", err)
 	}
 	return nil
+}
+
+// OutboxLast is the newest row that waits for a device; 0 if none does.
+func (tx *Tx) OutboxLast(device chat.DeviceID) (int64, error) {
+	id, err := tx.c.number(0, `SELECT id FROM outbox WHERE device = ? ORDER BY id DESC LIMIT 1`, device)
+	if err != nil {
+		return 0, fmt.Errorf("reading the outbox: %w", err)
+	}
+	return id, nil
 }
