@@ -26,6 +26,7 @@ type world struct {
 	t     testing.TB
 	dir   string
 	delay time.Duration // of a dial
+	mail  *office       // keeps what cannot be delivered; nil: nobody does
 
 	people []*party
 
@@ -124,10 +125,14 @@ func (p *party) start() {
 
 func (p *party) boot(ctx context.Context, cancel context.CancelFunc) {
 	var err error
-	p.Courier, err = New(Config{
+	cfg := Config{
 		DB: p.db, Keys: p.keys, Directory: p.directory, Guard: p.guard,
 		Dialer: dialer{p.w, p.keys.Device()}, Log: p.w.log(p.name),
-	})
+	}
+	if p.w.mail != nil {
+		cfg.Depositor = p.w.mail
+	}
+	p.Courier, err = New(cfg)
 	p.must(err)
 	p.stop = cancel
 	c := p.Courier
