@@ -241,7 +241,7 @@ func (p *pickup) read(ctx context.Context, d chat.DeviceID) (told, gave int, err
 func (p *pickup) page(k *call, d chat.DeviceID, cursor, nonce []byte) (page *wirev1.MailAnswer, next []byte, err error) {
 	hash := p.box.TokenHash()
 	signed := identity.SignedBytes(p.box.Key, seal.PurposeMailFetch, encode(&wirev1.MailCollect{
-		Version: envelopeVersion, MailboxKey: p.box.Public(), TokenHash: hash[:],
+		Version: mailVersion, MailboxKey: p.box.Public(), TokenHash: hash[:],
 		Cursor: cursor, Nonce: nonce, Holder: string(d),
 	}))
 	if err := k.w.Queue(&wirev1.MailRequest{Body: &wirev1.MailRequest_Collect{Collect: signed}}); err != nil {
@@ -272,7 +272,7 @@ func (p *pickup) remove(k *call, told int) (int, error) {
 		}
 		ids = ids[:min(len(ids), chat.MailDeleteIDs)]
 		hash := p.box.TokenHash()
-		del := &wirev1.MailDelete{Version: envelopeVersion, MailboxKey: p.box.Public(), TokenHash: hash[:]}
+		del := &wirev1.MailDelete{Version: mailVersion, MailboxKey: p.box.Public(), TokenHash: hash[:]}
 		for _, id := range ids {
 			del.Ids = append(del.Ids, id[:])
 		}

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	envelopeVersion = 1
-	receiptVersion  = 1
 	// depositJitter parts the moment of sending from that of the deposit, as
 	// far as somebody who waits for HELD does not notice.
 	depositJitter = 300 * time.Millisecond
 	// maxStamp is the most that a holder can make us pay: 64 times the price of
 	// an empty box, some seconds. Dearer ones are left to those who want less.
 	maxStamp = chat.StampBits + 6
-	// again is when a deposit is made again that was not enough.
+	// again is when a deposit is made again that was not enough, and soon when
+	// a holder only wanted us to come later.
 	again = 10 * time.Minute
+	soon  = 5 * time.Second
 	// regionTimeout bounds finding the holders.
 	regionTimeout = chat.LookupTimeout
 )
@@ -56,6 +56,7 @@ type item struct {
 	proofs   map[chat.DeviceID][]byte // holder -> its receipt
 	level    chat.Delivery            // as told
 	stamp    []byte
+	busy     bool // some holder wants it later
 }
 
 // Deposit leaves parcels, all for one mailbox, with the holders around it. It
@@ -126,7 +127,7 @@ func (b *batch) wrap(ctx context.Context, bits int) error {
 		if it.Expires.Before(until) {
 			until = it.Expires
 		}
-		e := &wirev1.OuterEnvelope{Version: envelopeVersion, MailboxId: b.box.ID[:], ExpiryHour: p.hour(until), Blob: it.Blob}
+		e := &wirev1.OuterEnvelope{Version: mailVersion, MailboxId: b.box.ID[:], ExpiryHour: p.hour(until), Blob: it.Blob}
 		if len(b.box.Token) > 0 {
 			e.MailboxKey, e.Permit = b.box.Key, &wirev1.OuterEnvelope_Token{Token: b.box.Token}
 		} else {
@@ -139,7 +140,7 @@ func (b *batch) wrap(ctx context.Context, bits int) error {
 			}
 			e.Permit = &wirev1.OuterEnvelope_Stamp{Stamp: it.stamp}
 		}
-		it.envelope = encode(e)
+		it.envelope = encodeEnvelope(e)
 		it.id = sha256.Sum256(it.envelope)
 	}
 	return nil
@@ -224,6 +225,10 @@ func (b *batch) answered(d chat.DeviceID, i int, a *wirev1.MailAnswer) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.items[i].proofs[d] = a.Receipt
+	case wirev1.Status_STATUS_BUSY:
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.items[i].busy = true
 	case wirev1.Status_STATUS_STAMP:
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -303,9 +308,13 @@ func (b *batch) keptLocked() []chat.Kept {
 		for _, signed := range it.proofs {
 			k.Receipts = append(k.Receipts, signed)
 		}
-		k.Again = b.c.pace.of(again)
-		if k.Held {
+		switch {
+		case k.Held:
 			k.Again = b.c.pace.of(chat.ReputEvery)
+		case it.busy:
+			k.Again = soon
+		default:
+			k.Again = b.c.pace.of(again)
 		}
 	}
 	return out
@@ -320,7 +329,7 @@ func openReceipt(signed []byte) (*wirev1.MailReceipt, chat.DeviceID, error) {
 	if err := wire.Unmarshal(outer.Payload, r); err != nil {
 		return nil, "", err
 	}
-	if r.Version != receiptVersion || len(r.MailboxId) != len(chat.MailboxID{}) || len(r.EnvelopeHash) != sha256.Size {
+	if r.Version != mailVersion || len(r.MailboxId) != len(chat.MailboxID{}) || len(r.EnvelopeHash) != sha256.Size {
 		return nil, "", fmt.Errorf("%w: malformed storage receipt", chat.ErrInvalid)
 	}
 	if _, err := identity.OpenSigned(r.HolderKey, seal.PurposeMailReceipt, signed); err != nil {
