@@ -151,7 +151,11 @@ func (tx *Tx) MarkRead(key chat.Conversation, upTo chat.MessageID) (newly []chat
 	if err != nil {
 		return nil, err
 	}
-	mark, err := tx.placed(`WHERE substr(m.id, 1, 8) = ? AND m.id = ? AND m.conv = ? AND m.kind = 1`, upTo[:8], upTo[:], conv)
+	var mark []placed
+	row, err := tx.mustRow(upTo)
+	if err == nil {
+		mark, err = tx.placed(`WHERE m.row = ? AND m.conv = ? AND m.kind = 1`, row, conv)
+	}
 	if err == nil && len(mark) == 0 {
 		err = chat.ErrNotFound
 	}

@@ -24,12 +24,15 @@ func (tx *Tx) SetDelivery(id chat.MessageID, d DeviceDelivery) (changed bool, er
 	if d.State >= chat.Held && d.State <= chat.Read && len(d.Proof) == 0 {
 		return false, fmt.Errorf("%w: %s without a proof", chat.ErrInvalid, d.State)
 	}
-	var row, conv int64
+	var conv int64
 	var shown chat.Delivery
-	err = tx.c.one(func(s *sqlite3.Stmt) error {
-		row, conv, shown = s.ColumnInt64(0), s.ColumnInt64(1), chat.Delivery(s.ColumnInt64(2))
-		return nil
-	}, `SELECT row, conv, delivery FROM messages WHERE substr(id, 1, 8) = ? AND id = ?`, id[:8], id[:])
+	row, err := tx.mustRow(id)
+	if err == nil {
+		err = tx.c.one(func(s *sqlite3.Stmt) error {
+			conv, shown = s.ColumnInt64(0), chat.Delivery(s.ColumnInt64(1))
+			return nil
+		}, `SELECT conv, delivery FROM messages WHERE row = ?`, row)
+	}
 	if err == nil && shown == chat.DeliveryNone {
 		err = fmt.Errorf("%w: not a message of ours", chat.ErrInvalid)
 	}
@@ -126,10 +129,7 @@ func better(a, b chat.Delivery) bool {
 
 // Deliveries lists what is known per device, the oldest word first.
 func (tx *Tx) Deliveries(id chat.MessageID) ([]DeviceDelivery, error) {
-	row, err := tx.row(id)
-	if err == nil && row == 0 {
-		err = chat.ErrNotFound
-	}
+	row, err := tx.mustRow(id)
 	var out []DeviceDelivery
 	if err == nil {
 		err = tx.c.query(func(s *sqlite3.Stmt) error {
@@ -153,13 +153,16 @@ func (tx *Tx) SetWait(id chat.MessageID, reason string) error {
 	if !tx.write {
 		return errReadOnly
 	}
-	var row, conv int64
+	var conv int64
 	var state chat.Delivery
 	var old string
-	err := tx.c.one(func(s *sqlite3.Stmt) error {
-		row, conv, state, old = s.ColumnInt64(0), s.ColumnInt64(1), chat.Delivery(s.ColumnInt64(2)), s.ColumnText(3)
-		return nil
-	}, `SELECT row, conv, delivery, coalesce(reason, '') FROM messages WHERE substr(id, 1, 8) = ? AND id = ?`, id[:8], id[:])
+	row, err := tx.mustRow(id)
+	if err == nil {
+		err = tx.c.one(func(s *sqlite3.Stmt) error {
+			conv, state, old = s.ColumnInt64(0), chat.Delivery(s.ColumnInt64(1)), s.ColumnText(2)
+			return nil
+		}, `SELECT conv, delivery, coalesce(reason, '') FROM messages WHERE row = ?`, row)
+	}
 	if errors.Is(err, chat.ErrNotFound) {
 		return fmt.Errorf("recording a wait: %w", err)
 	}

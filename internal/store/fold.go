@@ -24,7 +24,11 @@ type target struct {
 
 func (tx *Tx) target(id chat.MessageID) (target, error) {
 	var t target
-	err := tx.c.one(func(s *sqlite3.Stmt) error {
+	row, err := tx.mustRow(id)
+	if err != nil {
+		return t, err
+	}
+	err = tx.c.one(func(s *sqlite3.Stmt) error {
 		t = target{
 			row: s.ColumnInt64(0), conv: s.ColumnInt64(1), author: chat.AccountID(s.ColumnText(2)),
 			kind: chat.Kind(s.ColumnInt64(3)), unread: s.ColumnBool(4), deleted: s.ColumnBool(5),
@@ -32,7 +36,7 @@ func (tx *Tx) target(id chat.MessageID) (target, error) {
 		}
 		return nil
 	}, `SELECT m.row, m.conv, s.author, m.kind, m.unread, m.deleted, m.edit_pos, m.text_at, m.text_len, m.text, m.content
-		FROM messages m JOIN sources s ON s.id = m.source WHERE substr(m.id, 1, 8) = ? AND m.id = ?`, id[:8], id[:])
+		FROM messages m JOIN sources s ON s.id = m.source WHERE m.row = ?`, row)
 	return t, err
 }
 

@@ -91,16 +91,12 @@ func (tx *Tx) insert(m *chat.Message, conv, src int64) (row int64, err error) {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?, ?, ?, ?)`,
 		m.ID[:], conv, src, m.Number, int64(m.Time), received, int64(m.Kind), m.Own, !m.Own && m.Kind == chat.KindText,
 		int64(m.Delivery), reason, target, at, len(m.Text), text, m.Content)
-	return tx.c.db.LastInsertRowID(), err
-}
-
-// row is where a message is stored, 0 if it is not.
-func (tx *Tx) row(id chat.MessageID) (int64, error) {
-	n, err := tx.c.number(0, `SELECT row FROM messages WHERE substr(id, 1, 8) = ? AND id = ?`, id[:8], id[:])
 	if err != nil {
-		return 0, fmt.Errorf("looking for a message: %w", err)
+		return 0, err
 	}
-	return n, nil
+	row = tx.c.db.LastInsertRowID()
+	tx.db.messages.add(tx, m.ID, row)
+	return row, nil
 }
 
 // messageColumns are what scanMessage reads, in order.
@@ -185,10 +181,13 @@ func (tx *Tx) complete(list []stored) ([]chat.Message, error) {
 // without it. A deleted message is there, without text and content.
 func (tx *Tx) Message(id chat.MessageID) (*chat.Message, error) {
 	var list []stored
-	err := tx.c.one(func(s *sqlite3.Stmt) error {
-		list = append(list, scanMessage(s, true))
-		return nil
-	}, `SELECT `+messageColumns+` FROM messages m WHERE substr(m.id, 1, 8) = ? AND m.id = ?`, id[:8], id[:])
+	row, err := tx.mustRow(id)
+	if err == nil {
+		err = tx.c.one(func(s *sqlite3.Stmt) error {
+			list = append(list, scanMessage(s, true))
+			return nil
+		}, `SELECT `+messageColumns+` FROM messages m WHERE m.row = ?`, row)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a message: %w", err)
 	}
@@ -213,8 +212,11 @@ func (tx *Tx) FindMessages(prefix string, limit int) ([]chat.MessageID, error) {
 	err := tx.c.query(func(s *sqlite3.Stmt) error {
 		ids = append(ids, chat.MessageID(s.ColumnRawBlob(0)))
 		return nil
-	}, `SELECT id FROM messages WHERE substr(id, 1, 8) BETWEEN ? AND ? AND id BETWEEN ? AND ?
-		ORDER BY substr(id, 1, 8), id LIMIT ?`, low[:8], high[:8], low, high, limit)
+	}, `SELECT id FROM (
+			SELECT m.id AS id FROM message_ids i JOIN messages m ON m.row = i.row WHERE i.hash BETWEEN ? AND ?
+			UNION ALL
+			SELECT id FROM messages WHERE row > (SELECT value FROM meta WHERE key = 'filed messages')
+		) WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?`, low[:8], high[:8], low, high, limit)
 	if err != nil {
 		return nil, fmt.Errorf("finding messages: %w", err)
 	}

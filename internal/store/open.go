@@ -37,8 +37,11 @@ type DB struct {
 	readers readers
 	closed  atomic.Bool
 	names   names
-	space   space
-	head    live.Value[int64] // the bell: newest log number, set after commits that matter
+	// messages and seen find rows by hash.
+	messages, seen *ids
+	indexes        []*ids // both; guest mail has none
+	space          space
+	head           live.Value[int64] // the bell: newest log number, set after commits that matter
 }
 
 // Open opens the store in cfg.Dir, or makes it, and brings its schema up to
@@ -55,8 +58,10 @@ func Open(cfg Config) (*DB, error) {
 func open(cfg Config, steps []step) (_ *DB, err error) {
 	db := &DB{
 		dir: cfg.Dir, path: filepath.Join(cfg.Dir, dbFile), vfs: cfg.vfs, relaxed: cfg.Relaxed, log: cfg.Log,
-		readers: readers{slots: make(chan struct{}, maxReaders), gone: make(chan struct{})},
+		readers:  readers{slots: make(chan struct{}, maxReaders), gone: make(chan struct{})},
+		messages: newIDs("messages", "id"), seen: newIDs("seen", "hash"),
 	}
+	db.indexes = []*ids{db.messages, db.seen}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
@@ -166,6 +171,11 @@ func (db *DB) begin(c *conn, from int, steps []step) error {
 		return fmt.Errorf("reading the numbering epoch: %w", err)
 	}
 	db.numberEpoch = uint64(numbers)
+	for _, x := range db.indexes {
+		if err := x.load(c); err != nil {
+			return fmt.Errorf("reading the newest ids: %w", err)
+		}
+	}
 	head, err := c.number(0, `SELECT max(seq) FROM log`)
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)

@@ -23,27 +23,6 @@ const (
 	maxPins = 20_000
 )
 
-// Seen is the value kept with a hash, and whether it is there. Expired ones
-// are not.
-func (tx *Tx) Seen(hash [32]byte) (value []byte, ok bool, err error) {
-	err = tx.c.query(func(s *sqlite3.Stmt) error {
-		ok, value = true, columnBlob(s, 0)
-		return nil
-	}, `SELECT value FROM seen WHERE substr(hash, 1, 8) = ? AND hash = ? AND until > ?`, hash[:8], hash[:], time.Now())
-	if err != nil {
-		return nil, false, fmt.Errorf("reading seen: %w", err)
-	}
-	return value, ok, nil
-}
-
-// MarkSeen keeps a hash and a value until a time; a hash again, the newest.
-func (tx *Tx) MarkSeen(hash [32]byte, value []byte, until time.Time) error {
-	return tx.ring3(
-		`DELETE FROM seen WHERE substr(hash, 1, 8) = ? AND hash = ?`, []any{hash[:8], hash[:]},
-		`INSERT INTO seen (hash, value, until) VALUES (?, ?, ?)`, []any{hash[:], value, until},
-		`DELETE FROM seen WHERE row <= (SELECT max(row) FROM seen) - ?`, maxSeen)
-}
-
 // ring3 puts a row into a ring: away with its old place, in at the newest
 // number, out with what is too old.
 func (tx *Tx) ring3(remove string, which []any, insert string, row []any, trim string, keep int) error {

@@ -98,7 +98,6 @@ func (tx *Tx) expire(now time.Time) error {
 		sql  string
 		args []any
 	}{
-		{`DELETE FROM seen WHERE row IN (SELECT row FROM seen ORDER BY row LIMIT ?2) AND until <= ?1`, []any{now, sweepRows}},
 		{
 			`DELETE FROM requests WHERE row IN (SELECT row FROM requests ORDER BY row LIMIT ?2) AND at <= ?1`,
 			[]any{now.Add(-chat.RequestIDLife), sweepRows},
@@ -115,6 +114,9 @@ func (tx *Tx) expire(now time.Time) error {
 		if err := tx.c.exec(s.sql, s.args...); err != nil {
 			return err
 		}
+	}
+	if err := tx.expireSeen(now, sweepRows); err != nil {
+		return err
 	}
 	return tx.trimLog(sweepRows)
 }

@@ -24,6 +24,7 @@ type Tx struct {
 	seq   int64      // newest log row appended here
 	fresh freshNames // interned here; shared once committed
 	proof proof      // the last one kept here
+	added []added    // ids remembered here, forgotten in a rollback
 }
 
 // writer is the one writing connection. Whoever finds it idle leads: opens a
@@ -174,6 +175,7 @@ func (db *DB) lead(first *request) {
 	for i := 0; i < len(group); i++ {
 		if err := db.run(group[i]); err != nil { // the transaction is gone
 			committed = true
+			undoAll(group)
 			failAll(group, db.space.failed(db.log, err))
 			return
 		}
@@ -210,6 +212,7 @@ func (db *DB) run(r *request) error {
 		return r.err
 	}
 	if r.err != nil {
+		undo(r.tx.added)
 		r.tx = nil
 		r.err = db.space.failed(db.log, r.err)
 		if err := c.exec(`ROLLBACK TO fn`); err != nil {
@@ -225,10 +228,17 @@ func (db *DB) commit(group []*request) {
 		db.abandon(group)
 		return
 	}
-	if err := db.w.conn.exec(`COMMIT`); err != nil {
+	filed, err := db.file()
+	if err == nil {
+		err = db.w.conn.exec(`COMMIT`)
+	}
+	if err != nil {
 		failAll(group, db.space.failed(db.log, fmt.Errorf("committing: %w", err)))
 		db.abandon(group)
 		return
+	}
+	for _, done := range filed {
+		done()
 	}
 	ring, seq := false, db.head.Load()
 	for _, r := range group {
@@ -250,7 +260,18 @@ func (db *DB) abandon(group []*request) {
 			db.log.Error("rolling back", "error", err)
 		}
 	}
+	undoAll(group)
 	failAll(group, errors.New("the transaction was abandoned"))
+}
+
+// undoAll forgets what the functions of a rolled-back group added.
+func undoAll(group []*request) {
+	for i := len(group) - 1; i >= 0; i-- {
+		if group[i].tx != nil {
+			undo(group[i].tx.added)
+			group[i].tx.added = nil
+		}
+	}
 }
 
 func failAll(group []*request, err error) {
