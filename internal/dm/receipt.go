@@ -129,7 +129,7 @@ func (c *Courier) applyTo(tx *store.Tx, r *receipt, id chat.MessageID) error {
 }
 
 func (r *receipt) delivery() store.DeviceDelivery {
-	return store.DeviceDelivery{Device: r.from, State: r.state, Reason: r.reason, At: r.at, Proof: r.signed}
+	return store.DeviceDelivery{Device: r.from, State: r.state, Reason: r.reason, At: r.at, Proof: r.signed, Shared: len(r.ids) > 1}
 }
 
 // carried applies receipts that came inside a session in one content. Those

@@ -46,32 +46,34 @@ func (tx *Tx) SetDelivery(id chat.MessageID, d DeviceDelivery) (changed bool, er
 }
 
 func (tx *Tx) setDelivery(row, conv int64, shown chat.Delivery, d DeviceDelivery) (bool, error) {
-	old, err := tx.c.number(0, `SELECT state FROM deliveries WHERE msg = ? AND device = ?`, row, d.Device)
+	// The best of its devices, this one as it will be; of equals the newest word.
+	old, best, reason, since := chat.DeliveryNone, d.State, d.Reason, millis(d.At)
+	err := tx.c.query(func(s *sqlite3.Stmt) error {
+		state, at := chat.Delivery(s.ColumnInt64(1)), s.ColumnInt64(3)
+		switch {
+		case s.ColumnText(0) == string(d.Device):
+			old = state
+		case better(state, best) || !better(best, state) && at > since:
+			best, reason, since = state, s.ColumnText(2), at
+		}
+		return nil
+	}, `SELECT device, state, reason, at FROM deliveries WHERE msg = ?`, row)
 	if err != nil {
 		return false, err
 	}
-	if now := chat.Delivery(old); now.Advance(d.State) == now {
+	if old.Advance(d.State) == old {
 		return false, nil
 	}
-	var own, shared any
-	if d.State == chat.Held { // of this message alone, and gone with the next proof
-		own = d.Proof
-	} else if shared, err = tx.keepProof(d.Proof); err != nil {
-		return false, err
+	var shared any
+	if d.Shared {
+		if shared, err = tx.keepProof(d.Proof); err != nil {
+			return false, err
+		}
+		d.Proof = nil
 	}
 	err = tx.c.exec(`INSERT INTO deliveries (msg, device, state, reason, at, proof, shared) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 		ON CONFLICT DO UPDATE SET state = ?3, reason = ?4, at = ?5, proof = ?6, shared = ?7`,
-		row, d.Device, int64(d.State), d.Reason, d.At, own, shared)
-	if err != nil {
-		return false, err
-	}
-	best, reason := chat.DeliveryNone, ""
-	err = tx.c.query(func(s *sqlite3.Stmt) error {
-		if state := chat.Delivery(s.ColumnInt64(0)); better(state, best) {
-			best, reason = state, s.ColumnText(1)
-		}
-		return nil
-	}, `SELECT state, reason FROM deliveries WHERE msg = ? ORDER BY at DESC`, row)
+		row, d.Device, int64(d.State), d.Reason, d.At, d.Proof, shared)
 	if err != nil {
 		return false, err
 	}
@@ -95,13 +97,10 @@ type proof struct {
 	bytes []byte
 }
 
-// keepProof is where a proof is kept, nil for none. A receipt speaks of up to
-// 64 messages, whose deliveries follow each other: they share one row. It stays
-// when a later proof covers a message again, for the others it speaks of.
+// keepProof is where a proof is kept that speaks of up to 64 messages, whose
+// deliveries follow each other: they share one row. It stays when a later proof
+// covers a message again, for the others it speaks of.
 func (tx *Tx) keepProof(b []byte) (id any, err error) {
-	if len(b) == 0 {
-		return nil, nil
-	}
 	if tx.proof.id == 0 || !bytes.Equal(tx.proof.bytes, b) {
 		if err := tx.c.exec(`INSERT INTO proofs (bytes) VALUES (?)`, b); err != nil {
 			return nil, err

@@ -51,6 +51,11 @@ func (tx *Tx) MailDue(device chat.DeviceID, now time.Time, limit int) ([]MailRow
 		FROM outbox LEFT JOIN deposits d ON d.outbox = id
 		WHERE device = ? AND (d.next IS NULL OR d.next <= ?) ORDER BY id LIMIT ?`, device, now, limit)
 	for i := range out {
+		if err == nil && out[i].Blob == nil {
+			err = tx.fill(&out[i].OutboxRow)
+		}
+	}
+	for i := range out {
 		if err == nil && out[i].Content == nil && out[i].Blob == nil {
 			out[i].Content, err = tx.contentOf(out[i].Message)
 		}

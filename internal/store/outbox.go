@@ -114,14 +114,22 @@ func (tx *Tx) outbox(contents bool, where string, args ...any) ([]OutboxRow, err
 		return nil
 	}, `SELECT `+outboxColumns+` FROM outbox `+where, args...)
 	for i := range out {
-		if err == nil && out[i].Content == nil && (contents || out[i].Blob == nil) {
-			out[i].Content, err = tx.contentOf(out[i].Message)
+		if err == nil && (contents || out[i].Blob == nil) {
+			err = tx.fill(&out[i])
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the outbox: %w", err)
 	}
 	return out, nil
+}
+
+// fill gives a row its message's content, unless it has its own.
+func (tx *Tx) fill(r *OutboxRow) (err error) {
+	if r.Content == nil {
+		r.Content, err = tx.contentOf(r.Message)
+	}
+	return err
 }
 
 // contentOf is the content bytes of a message, nil if they are gone.

@@ -86,6 +86,7 @@ type DeviceDelivery struct {
 	Reason string
 	At     time.Time
 	Proof  []byte // signed receipt or refusal; needed above chat.Sent
+	Shared bool   // with SetDelivery: the proof speaks of other messages too
 }
 
 // Conversation is one line of the list of conversations.
