@@ -81,7 +81,7 @@ func (h *Host) buildDHT() error {
 		dht.DisableProviders(), // until rooms need rendezvous
 		dht.OnRequestHook(entrance.check),
 		dht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return h.worthDialing("", addrs) }),
-		dht.RoutingTablePeerDiversityFilter(newDiversity(h.host)),
+		dht.RoutingTablePeerDiversityFilter(newDiversity(h.host, h.departed)),
 	)
 	if err != nil {
 		return fmt.Errorf("building dht: %w", err)

@@ -57,6 +57,11 @@ type Host struct {
 
 	told told
 	pool pool
+	size netSize
+	met  met
+	// left counts nodes that left the routing table; departures tells of it.
+	left       atomic.Int64
+	departures live.Value[int]
 }
 
 // New builds a host that neither listens nor dials before Run. Without a Run

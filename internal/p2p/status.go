@@ -79,6 +79,7 @@ func (w *watcher) note(e any) {
 	case event.EvtPeerConnectednessChanged:
 		w.h.lookAgain()
 		if e.Connectedness == network.Connected {
+			w.h.met.note(deviceOf(e.Peer), time.Now())
 			w.h.protect(e.Peer)
 		}
 	case event.EvtPeerIdentificationCompleted:
