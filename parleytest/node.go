@@ -3,6 +3,7 @@ package parleytest
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -206,3 +207,9 @@ type pipeAddr struct{}
 
 func (pipeAddr) Network() string { return "pipe" }
 func (pipeAddr) String() string  { return "pipe" }
+
+// AwaitText waits until a text of the conversation with an account is there.
+func (n *Node) AwaitText(with chat.AccountID, text string, limit time.Duration) {
+	n.w.t.Helper()
+	n.w.until("text "+text, limit, func(context.Context) bool { return slices.Contains(n.Texts(with), text) })
+}

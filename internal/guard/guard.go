@@ -21,15 +21,19 @@ type Config struct {
 	// connections are to be dropped. It runs on the goroutine that reported the
 	// fault, without locks of ours.
 	Banned func(d chat.DeviceID)
-	Log    *slog.Logger
+	// Blocked is told of each block after its commit, if set, on the caller's
+	// goroutine.
+	Blocked func(a chat.AccountID)
+	Log     *slog.Logger
 }
 
 // Guard is the judge of conduct. It is safe for concurrent use.
 type Guard struct {
 	// Set by New, never changed.
-	db     *store.DB
-	banned func(chat.DeviceID)
-	log    *slog.Logger
+	db      *store.DB
+	banned  func(chat.DeviceID)
+	blocked func(chat.AccountID)
+	log     *slog.Logger
 
 	people  atomic.Pointer[people]
 	refresh atomic.Uint64 // number of the newest Refresh
@@ -65,7 +69,11 @@ func New(cfg Config) (*Guard, error) {
 	if banned == nil {
 		banned = func(chat.DeviceID) {}
 	}
-	g := &Guard{db: cfg.DB, banned: banned, log: log, faults: newFaults()}
+	blocked := cfg.Blocked
+	if blocked == nil {
+		blocked = func(chat.AccountID) {}
+	}
+	g := &Guard{db: cfg.DB, banned: banned, blocked: blocked, log: log, faults: newFaults()}
 	g.paces = newPaces(chat.DMBurst, chat.DMPace)
 	g.frames = newPaces(chat.DMFrameBurst, chat.DMFramePace)
 	g.firsts = newPaces(chat.FirstBurst, chat.FirstPace)
@@ -231,6 +239,7 @@ func (g *Guard) Block(ctx context.Context, a chat.AccountID) error {
 	if err != nil {
 		return fmt.Errorf("blocking: %w", err)
 	}
+	g.blocked(a)
 	return nil
 }
 

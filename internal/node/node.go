@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"parley/internal/api"
@@ -15,6 +16,7 @@ import (
 	"parley/internal/guard"
 	"parley/internal/identity"
 	"parley/internal/live"
+	"parley/internal/mailbox"
 	"parley/internal/p2p"
 	"parley/internal/store"
 )
@@ -54,6 +56,10 @@ type Node struct {
 	host      *p2p.Host
 	directory *identity.Directory
 	courier   *dm.Courier
+	guest     *store.Guest                 // nil: nothing is kept for others
+	keeper    atomic.Pointer[mailbox.Host] // nil like guest; the DHT may ask before it is there
+	mail      *mailbox.Client              // nil: nobody writes to us
+	online    live.Value[int]              // times that the network came back
 	server    *api.Server
 	page      string // address of the page, empty if there is none
 	pulse     live.Value[api.Pulse]
@@ -87,6 +93,7 @@ func (n *Node) Close() error {
 	if n.host != nil {
 		errs = append(errs, n.host.Close())
 	}
+	errs = append(errs, n.closeGuest())
 	if n.db != nil {
 		errs = append(errs, n.db.Close())
 	}
@@ -107,6 +114,8 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	return runStages(ctx, []stage{
 		{"store", n.db.Run},
 		{"p2p", n.host.Run},
+		{"keeper", n.runKeeper},
+		{"mail", n.runMail},
 		{"directory", n.directory.Run},
 		{"dm", n.courier.Run},
 		{"watch", n.watch},

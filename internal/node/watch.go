@@ -32,6 +32,7 @@ func (n *Node) watch(ctx context.Context) error {
 		if online := status.Ready && !status.Alone; online != ready {
 			if ready = online; ready {
 				n.courier.Nudge("") // the network is back: try everything
+				n.online.Set(n.online.Load() + 1)
 			}
 		}
 		if !slices.Equal(addrs, status.Addrs) {

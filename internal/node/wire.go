@@ -40,7 +40,7 @@ func (n *Node) build(ctx context.Context) error {
 	if n.keys, err = identity.Load(ctx, n.db, time.Now()); err != nil {
 		return fmt.Errorf("loading keys: %w", err)
 	}
-	if n.guard, err = guard.New(guard.Config{DB: n.db, Banned: n.dropBanned, Log: n.log}); err != nil {
+	if n.guard, err = guard.New(guard.Config{DB: n.db, Banned: n.dropBanned, Blocked: n.blocked, Log: n.log}); err != nil {
 		return err
 	}
 	if err := n.buildHost(ctx); err != nil {
@@ -51,12 +51,19 @@ func (n *Node) build(ctx context.Context) error {
 		// Nobody writes to such a node, so nobody need find it by id.
 		peerRecord = func() ([]byte, error) { return nil, nil }
 	}
-	n.directory = identity.NewDirectory(identity.DirectoryConfig{
+	if err := n.buildMail(); err != nil {
+		return fmt.Errorf("building mail: %w", err)
+	}
+	about := identity.DirectoryConfig{
 		DB: n.db, Keys: n.keys, Records: n.host, PeerRecord: peerRecord, Pinned: n.pinned, Log: n.log,
-	})
-	n.courier, err = dm.New(dm.Config{
-		DB: n.db, Keys: n.keys, Directory: n.directory, Guard: n.guard, Dialer: dialer{n}, Log: n.log,
-	})
+	}
+	post := dm.Config{DB: n.db, Keys: n.keys, Guard: n.guard, Dialer: dialer{n}, Log: n.log}
+	if n.mail != nil {
+		about.Sleepers, post.Depositor = n.mail, n.mail
+	}
+	n.directory = identity.NewDirectory(about)
+	post.Directory = n.directory
+	n.courier, err = dm.New(post)
 	if err != nil {
 		return fmt.Errorf("building dm: %w", err)
 	}
@@ -104,14 +111,18 @@ func (n *Node) buildHost(ctx context.Context) error {
 		},
 		Namespaces: []p2p.Namespace{
 			{
-				Name:     identity.DeviceNamespace,
-				Validate: func(key string, v []byte) error { return identity.ValidateDeviceRecord(key, v, time.Now()) },
-				Select:   identity.SelectDeviceRecord,
+				Name: identity.DeviceNamespace,
+				Validate: func(key string, v []byte) error {
+					return n.noteRecord(key, v, identity.ValidateDeviceRecord(key, v, time.Now()))
+				},
+				Select: identity.SelectDeviceRecord,
 			},
 			{
-				Name:     identity.AccountNamespace,
-				Validate: func(key string, v []byte) error { return identity.ValidateAccountRecord(key, v, time.Now()) },
-				Select:   identity.SelectAccountRecord,
+				Name: identity.AccountNamespace,
+				Validate: func(key string, v []byte) error {
+					return n.noteRecord(key, v, identity.ValidateAccountRecord(key, v, time.Now()))
+				},
+				Select: identity.SelectAccountRecord,
 			},
 		},
 	}
@@ -138,7 +149,7 @@ func (n *Node) buildServer() (err error) {
 	cfg := n.opts.Config
 	out := api.Config{
 		DB: n.db, Keys: n.keys, Directory: n.directory, Courier: n.courier, Guard: n.guard,
-		Network: network{n}, Pulse: &n.pulse,
+		Network: network{n}, Mail: mailView{n}, Pulse: &n.pulse,
 		Version: n.opts.Version, DataFolder: cfg.Data.Dir, Started: n.started,
 		// The keyring comes later; until then a stolen disk can be read.
 		KeyInFile: true,
