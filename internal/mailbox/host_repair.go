@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,7 +13,8 @@ import (
 )
 
 const (
-	printSize = 16
+	printSize  = 16
+	printBatch = 100
 	// compareBoxes bounds what one call compares, compareItems what it lists:
 	// both keep the frame under its element limit, the answer included.
 	compareBoxes = 128
@@ -32,13 +34,27 @@ func printOf(ids [][32]byte) []byte {
 	return hash.Sum(nil)[:printSize]
 }
 
-// boxPrint is the fingerprint of a mailbox as it is in this transaction.
-func boxPrint(tx *store.GuestTx, box store.GuestBox) ([]byte, error) {
-	if box.Print != nil {
-		return box.Print, nil
-	}
-	ids, err := tx.MailIDs(box)
-	return printOf(ids), err
+// printBoxes renews the fingerprints of boxes that changed, a bounded number
+// in one commit, and reports whether there are more.
+func (h *Host) printBoxes(ctx context.Context) (more bool, err error) {
+	err = h.guest.Write(ctx, func(tx *store.GuestTx) error {
+		list, err := tx.Unprinted(printBatch)
+		if err != nil {
+			return err
+		}
+		for _, b := range list {
+			ids, err := tx.MailIDs(b)
+			if err == nil {
+				err = tx.SetPrint(b.ID, printOf(ids))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		more = len(list) == printBatch
+		return nil
+	})
+	return more, err
 }
 
 // compare answers a repair: which boxes differ, and of those listed what we
@@ -83,14 +99,12 @@ func (h *Host) compare(ctx context.Context, q *wirev1.MailRepair, now time.Time)
 	return a, err
 }
 
-// differs adds a box that holds something else here.
+// differs adds a box that holds something else here. One that changed since
+// its print was taken counts as different: taking it now would show by the
+// time it takes.
 func differs(tx *store.GuestTx, a *wirev1.MailAnswer, d *wirev1.MailBoxDigest) error {
 	box, err := tx.Box(chat.MailboxID(d.MailboxId))
-	if err != nil {
-		return err
-	}
-	p, err := boxPrint(tx, box)
-	if err == nil && string(p) != string(d.Fingerprint) {
+	if err == nil && !bytes.Equal(box.Print, d.Fingerprint) {
 		a.Boxes = append(a.Boxes, &wirev1.MailBoxDigest{MailboxId: d.MailboxId})
 	}
 	return err

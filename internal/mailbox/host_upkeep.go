@@ -58,6 +58,12 @@ func (h *Host) upkeep(ctx context.Context, now time.Time) error {
 	if err := h.takeFresh(ctx, now); err != nil {
 		return err
 	}
+	for more := true; more; {
+		var err error
+		if more, err = h.printBoxes(ctx); err != nil {
+			return err
+		}
+	}
 	if err := h.guest.Tidy(ctx); err != nil {
 		return err
 	}

@@ -65,9 +65,18 @@ func (h *Host) waitRepair(ctx context.Context, wait time.Duration, left int) boo
 
 // repair compares all that we hold with everybody who should hold it too.
 func (h *Host) repair(ctx context.Context) (restored int, err error) {
+	for more := true; more; {
+		if more, err = h.printBoxes(ctx); err != nil {
+			return 0, err
+		}
+	}
 	for after, more := (chat.MailboxID{}), true; more && err == nil; {
 		var boxes []store.GuestBox
-		if boxes, err = h.boxesAfter(ctx, after); err != nil || len(boxes) == 0 {
+		err = h.guest.Read(ctx, func(tx *store.GuestTx) (err error) {
+			boxes, err = tx.Boxes(after, repairPage)
+			return err
+		})
+		if err != nil || len(boxes) == 0 {
 			break
 		}
 		after, more = boxes[len(boxes)-1].ID, len(boxes) == repairPage
@@ -89,28 +98,6 @@ func (h *Host) repair(ctx context.Context) (restored int, err error) {
 	return restored, err
 }
 
-// boxesAfter reads a page of boxes with their prints, and keeps new prints.
-func (h *Host) boxesAfter(ctx context.Context, after chat.MailboxID) (boxes []store.GuestBox, err error) {
-	err = h.guest.Write(ctx, func(tx *store.GuestTx) error {
-		if boxes, err = tx.Boxes(after, repairPage); err != nil {
-			return err
-		}
-		for i := range boxes {
-			if boxes[i].Print != nil {
-				continue
-			}
-			if boxes[i].Print, err = boxPrint(tx, boxes[i]); err != nil {
-				return err
-			}
-			if err := tx.SetPrint(boxes[i].ID, boxes[i].Print); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return boxes, err
-}
-
 // visitAll compares a page with the holders of each part of it.
 func (h *Host) visitAll(ctx context.Context, boxes []store.GuestBox, sleepers []store.GuestSleeper) (restored int, err error) {
 	errands := map[chat.DeviceID]*errand{}
@@ -127,6 +114,9 @@ func (h *Host) visitAll(ctx context.Context, boxes []store.GuestBox, sleepers []
 		return list
 	}
 	for _, b := range boxes {
+		if b.Print == nil {
+			b.Print = make([]byte, printSize) // changed just now: it differs
+		}
 		for _, e := range to(Place(b.ID)) {
 			e.boxes = append(e.boxes, b)
 		}

@@ -75,6 +75,13 @@ func (tx *GuestTx) Boxes(after chat.MailboxID, n int) (list []GuestBox, err erro
 	return list, err
 }
 
+// Unprinted is up to n mailboxes that changed since their print was set.
+func (tx *GuestTx) Unprinted(n int) (list []GuestBox, err error) {
+	err = tx.c.query(func(s *sqlite3.Stmt) error { list = append(list, scanBox(s)); return nil },
+		`SELECT `+boxColumns+` FROM boxes WHERE print IS NULL LIMIT ?`, n)
+	return list, err
+}
+
 // SetPrint keeps what was computed over all a mailbox holds until that changes.
 func (tx *GuestTx) SetPrint(id chat.MailboxID, print []byte) error {
 	return tx.c.exec(`UPDATE boxes SET print = ? WHERE mailbox = ?`, print, id[:])

@@ -18,6 +18,8 @@ CREATE TABLE boxes (
   print          BLOB -- over what is held; NULL once that changed
 ) STRICT;
 
+CREATE INDEX boxes_print ON boxes (num) WHERE print IS NULL;
+
 CREATE TABLE envelopes (
   row     INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: cursors name it
   id      BLOB NOT NULL UNIQUE,              -- SHA-256 of the body
