@@ -87,6 +87,10 @@ e2e-mail-short: ## the same, in little
 e2e-web: setup-web setup-debian ## Chromium drives the pages of two real nodes (SHOTS=folder keeps pictures)
 	go run ./parleytest/e2e -page -shots "$(abspath $(SHOTS))"
 
+.PHONY: sim-mail
+sim-mail: ## does mail outlive its holders? days of churn in virtual time, as JSON lines
+	go run ./parleytest/simmail
+
 .PHONY: nat
 nat: ## nodes behind home routers or on one local network meet (Linux, as root)
 	go run ./parleytest/nat
