@@ -46,6 +46,7 @@ type HostConfig struct {
 	Speed      float64 // see pace; 0: 1
 	StampBits  int     // of a stranger's first envelope; 0: chat.StampBits. Others ask for theirs
 	KeepFree   int     // percent of the disk; 0: chat.HolderDiskFree, negative: none
+	Drop       bool    // for tests of others: sign for everything and keep nothing
 	Log        *slog.Logger
 }
 
@@ -62,6 +63,7 @@ type Host struct {
 	pace       pace
 	stampBits  int
 	keepFree   int
+	drop       bool
 	log        *slog.Logger
 	nonces     *nonces
 	wake       chan struct{} // capacity 1: there are records to keep
@@ -96,7 +98,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 	h := &Host{
 		guest: cfg.Guest, key: cfg.Key, device: cfg.Device, nearby: cfg.Nearby, dialer: cfg.Dialer,
 		net: cfg.Net, misbehaved: cfg.Misbehaved, pace: pace(cfg.Speed),
-		stampBits: cfg.StampBits, keepFree: cfg.KeepFree, log: cfg.Log,
+		stampBits: cfg.StampBits, keepFree: cfg.KeepFree, drop: cfg.Drop, log: cfg.Log,
 		nonces: newNonces(), wake: make(chan struct{}, 1),
 		calls: map[chat.DeviceID]time.Time{}, fresh: map[string][]byte{}, census: newCensus(pace(cfg.Speed)),
 	}

@@ -74,6 +74,9 @@ func openSleeper(key string, record []byte, now time.Time) (store.GuestSleeper, 
 // keepSleeper keeps a verified record if it is newer than what is there and
 // there is room.
 func (h *Host) keepSleeper(tx *store.GuestTx, r store.GuestSleeper, now time.Time) error {
+	if h.drop {
+		return nil
+	}
 	kept, err := tx.Sleeper(r.Key)
 	switch {
 	case err == nil:

@@ -29,7 +29,7 @@ func (n *Node) buildMail() (err error) {
 		}
 		keeper, err := mailbox.NewHost(mailbox.HostConfig{
 			Guest: n.guest, Key: n.keys.DeviceKey(), Device: n.keys.Device(), Nearby: n.host, Dialer: dialer{n},
-			Net: n.host.RemoteNet, Misbehaved: n.guard.Misbehaved, Speed: speed, Log: n.log,
+			Net: n.host.RemoteNet, Misbehaved: n.guard.Misbehaved, Speed: speed, Drop: cfg.Drop, Log: n.log,
 		})
 		if err != nil {
 			return err
