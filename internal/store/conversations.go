@@ -22,40 +22,46 @@ const clockLead = 2 * time.Second
 // set back: a wrong time zone fits, a wrong year does not.
 const wildClock = 24 * time.Hour
 
+// clock is the highest stamp, written once for a group.
+type clock struct{ now, saved chat.HLC }
+
 // Tick is the next stamp for a message of ours, above every one before, unless
 // those were written while this machine's clock was days ahead.
 func (tx *Tx) Tick(now time.Time) (chat.HLC, error) {
-	old, err := tx.c.number(0, `SELECT value FROM meta WHERE key = 'clock'`)
-	if err != nil {
-		return 0, fmt.Errorf("reading the clock: %w", err)
+	if !tx.write {
+		return 0, errReadOnly
 	}
-	if chat.HLC(old).Time().Sub(now) > wildClock {
+	if tx.clock.now.Time().Sub(now) > wildClock {
 		// Going on from there would stamp every message into that future.
-		old = 0
+		tx.clock.now = 0
 	}
-	next := chat.HLC(old).Next(now)
-	return next, tx.setClock(next)
+	tx.clock.now = tx.clock.now.Next(now)
+	return tx.clock.now, nil
 }
 
 // Observe moves the clock up to a received stamp, so that an answer sorts
 // behind what it answers, but at most two seconds past now.
 func (tx *Tx) Observe(h chat.HLC, now time.Time) error {
-	old, err := tx.c.number(0, `SELECT value FROM meta WHERE key = 'clock'`)
-	if err != nil {
-		return fmt.Errorf("reading the clock: %w", err)
-	}
-	h = min(h, chat.NewHLC(now.Add(clockLead)))
-	if h <= chat.HLC(old) {
-		return nil
-	}
-	return tx.setClock(h)
-}
-
-func (tx *Tx) setClock(h chat.HLC) error {
 	if !tx.write {
 		return errReadOnly
 	}
-	err := tx.c.exec(`INSERT INTO meta (key, value) VALUES ('clock', ?1) ON CONFLICT DO UPDATE SET value = ?1`, int64(h))
+	tx.clock.now = max(tx.clock.now, min(h, chat.NewHLC(now.Add(clockLead))))
+	return nil
+}
+
+func (c *conn) readClock() (clock, error) {
+	n, err := c.number(0, `SELECT value FROM meta WHERE key = 'clock'`)
+	if err != nil {
+		return clock{}, fmt.Errorf("reading the clock: %w", err)
+	}
+	return clock{chat.HLC(n), chat.HLC(n)}, nil
+}
+
+func (c *conn) saveClock(k clock) error {
+	if k.now == k.saved {
+		return nil
+	}
+	err := c.exec(`INSERT INTO meta (key, value) VALUES ('clock', ?1) ON CONFLICT DO UPDATE SET value = ?1`, int64(k.now))
 	if err != nil {
 		return fmt.Errorf("setting the clock: %w", err)
 	}
@@ -72,7 +78,10 @@ func (tx *Tx) NextNumber(conv chat.Conversation) (epoch, number uint64, err erro
 	if err != nil {
 		return 0, 0, err
 	}
-	n, err := tx.c.number(0, `UPDATE conversations SET next_number = next_number + 1 WHERE id = ? RETURNING next_number - 1`, id)
+	n, err := tx.c.number(1, `SELECT next_number FROM conversations WHERE id = ?`, id)
+	if err == nil {
+		err = tx.c.exec(`UPDATE conversations SET next_number = ? WHERE id = ?`, n+1, id)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("numbering a message: %w", err)
 	}

@@ -173,7 +173,8 @@ func TestDeliveries(t *testing.T) {
 }
 
 func TestClockAndNumbers(t *testing.T) {
-	db := openTest(t, t.TempDir())
+	dir := t.TempDir()
+	db := openTest(t, dir)
 	now := time.UnixMilli(1_760_000_000_000)
 	key := chat.PrivateConversation(ana)
 	var last chat.HLC
@@ -190,6 +191,19 @@ func TestClockAndNumbers(t *testing.T) {
 	tick(now)
 	tick(now)
 	tick(now.Add(-time.Hour))
+	broken := errors.New("broken")
+	err := db.Write(t.Context(), func(tx *Tx) error {
+		_, err := tx.Tick(now.Add(time.Hour))
+		return errors.Join(err, broken)
+	})
+	if !errors.Is(err, broken) || tick(now).Time().After(now) {
+		t.Errorf("a rollback kept the clock at %v: %v", last.Time(), err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = openTest(t, dir)
+	tick(now)
 	write(t, db, func(tx *Tx) error { return tx.Observe(chat.NewHLC(now.Add(time.Second)), now) })
 	if h := tick(now); !h.Time().Equal(now.Add(time.Second)) {
 		t.Errorf("after a peer's stamp: %v", h.Time())

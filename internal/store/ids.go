@@ -108,19 +108,24 @@ func undo(list []added) {
 	}
 }
 
-// row is where a hash is stored, 0 if it is not.
+// row is where a hash is stored, 0 if it is not. The writer sees everything, and
+// what is known is so. A reader looks into its snapshot, which may be older.
 func (x *ids) row(tx *Tx, hash [32]byte) (int64, error) {
-	if tx.write { // sees everything, and what is known is so
-		if row, _ := x.known(hash); row != 0 {
-			return row, nil
+	row, _ := x.known(hash)
+	if row != 0 && !tx.write {
+		var err error
+		if row, err = tx.c.number(0, x.check, row, hash[:]); err != nil {
+			return 0, err
 		}
-		return tx.c.number(0, x.find, hash[:8], hash[:])
+	}
+	if row != 0 {
+		return row, nil
 	}
 	row, err := tx.c.number(0, x.find, hash[:8], hash[:])
-	if err != nil || row != 0 {
+	if err != nil || row != 0 || tx.write {
 		return row, err
 	}
-	// The snapshot has begun: what it has beside the index is known by now,
+	// The snapshot has begun by now: what it has beside the index is known,
 	// unless it was filed since.
 	row, base := x.known(hash)
 	if row != 0 {

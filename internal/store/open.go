@@ -171,6 +171,9 @@ func (db *DB) begin(c *conn, from int, steps []step) error {
 		return fmt.Errorf("reading the numbering epoch: %w", err)
 	}
 	db.numberEpoch = uint64(numbers)
+	if db.w.clock, err = c.readClock(); err != nil {
+		return err
+	}
 	for _, x := range db.indexes {
 		if err := x.load(c); err != nil {
 			return fmt.Errorf("reading the newest ids: %w", err)

@@ -25,13 +25,16 @@ type Tx struct {
 	fresh freshNames // interned here; shared once committed
 	proof proof      // the last one kept here
 	added []added    // ids remembered here, forgotten in a rollback
+	clock clock      // as it is while writing
 }
 
 // writer is the one writing connection. Whoever finds it idle leads: opens a
 // transaction, runs its own function and those that arrive meanwhile, commits
 // for all, and hands over to the next who waits.
 type writer struct {
-	conn *conn // owned by the leader
+	// Owned by the leader.
+	conn  *conn
+	clock clock
 
 	mu      sync.Mutex
 	leading bool
@@ -173,9 +176,10 @@ func (db *DB) lead(first *request) {
 	}
 	begun := time.Now()
 	for i := 0; i < len(group); i++ {
-		if err := db.run(group[i]); err != nil { // the transaction is gone
+		if err := db.run(group[i], i == 0); err != nil { // the transaction is gone
 			committed = true
 			undoAll(group)
+			db.w.clock.now = db.w.clock.saved
 			failAll(group, db.space.failed(db.log, err))
 			return
 		}
@@ -189,14 +193,18 @@ func (db *DB) lead(first *request) {
 	committed = true
 }
 
-// run runs one function between savepoints. Its error means that the whole
-// transaction is lost; the function's own error is in the request.
-func (db *DB) run(r *request) error {
+// run runs one function between savepoints. The first of a group needs none:
+// if it fails, the group goes on in a new transaction, and mostly it is alone.
+// An error means that the whole transaction is lost; the function's own error is
+// in the request.
+func (db *DB) run(r *request, first bool) error {
 	c := db.w.conn
-	if err := c.exec(`SAVEPOINT fn`); err != nil {
-		return err
+	if !first {
+		if err := c.exec(`SAVEPOINT fn`); err != nil {
+			return err
+		}
 	}
-	r.tx = &Tx{db: db, c: c, write: true}
+	r.tx = &Tx{db: db, c: c, write: true, clock: db.w.clock}
 	func() {
 		defer func() {
 			if v := recover(); v != nil {
@@ -211,15 +219,24 @@ func (db *DB) run(r *request) error {
 		}
 		return r.err
 	}
-	if r.err != nil {
-		undo(r.tx.added)
-		r.tx = nil
-		r.err = db.space.failed(db.log, r.err)
-		if err := c.exec(`ROLLBACK TO fn`); err != nil {
-			return err
+	if r.err == nil {
+		db.w.clock = r.tx.clock
+		if first {
+			return nil
 		}
+		return c.exec(`RELEASE fn`)
 	}
-	return c.exec(`RELEASE fn`)
+	undo(r.tx.added)
+	r.tx = nil
+	r.err = db.space.failed(db.log, r.err)
+	back, on := `ROLLBACK TO fn`, `RELEASE fn`
+	if first {
+		back, on = `ROLLBACK`, `BEGIN IMMEDIATE`
+	}
+	if err := c.exec(back); err != nil {
+		return err
+	}
+	return c.exec(on)
 }
 
 // commit makes the group durable, then shares what it learned and rings.
@@ -230,6 +247,9 @@ func (db *DB) commit(group []*request) {
 	}
 	filed, err := db.file()
 	if err == nil {
+		err = db.w.conn.saveClock(db.w.clock)
+	}
+	if err == nil {
 		err = db.w.conn.exec(`COMMIT`)
 	}
 	if err != nil {
@@ -237,6 +257,7 @@ func (db *DB) commit(group []*request) {
 		db.abandon(group)
 		return
 	}
+	db.w.clock.saved = db.w.clock.now
 	for _, done := range filed {
 		done()
 	}
@@ -261,6 +282,7 @@ func (db *DB) abandon(group []*request) {
 		}
 	}
 	undoAll(group)
+	db.w.clock.now = db.w.clock.saved
 	failAll(group, errors.New("the transaction was abandoned"))
 }
 
