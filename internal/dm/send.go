@@ -51,9 +51,18 @@ func (c *Courier) sendIn(tx *store.Tx, d Draft, now time.Time) (*chat.Message, e
 	if err := checkText(d.Kind, d.Text, d.Target); err != nil {
 		return nil, err
 	}
-	to, _, err := identity.ParseAccountID(string(d.To))
-	if err != nil {
+	pin, err := tx.Pin(d.To)
+	if err != nil && !errors.Is(err, chat.ErrNotFound) {
 		return nil, err
+	}
+	to := d.To
+	if pin.Account != to { // a pinned one was parsed before, which costs as much as storing a row
+		if to, _, err = identity.ParseAccountID(string(d.To)); err != nil {
+			return nil, err
+		}
+		if pin, err = tx.Pin(to); err != nil && !errors.Is(err, chat.ErrNotFound) {
+			return nil, err
+		}
 	}
 	switch {
 	case to == c.keys.Account():
@@ -93,7 +102,7 @@ func (c *Courier) sendIn(tx *store.Tx, d Draft, now time.Time) (*chat.Message, e
 		Own:          true,
 		Delivery:     chat.Queued,
 	}
-	if err := c.enqueue(tx, m, to, now); err != nil {
+	if err := c.enqueue(tx, m, to, pin.Devices, now); err != nil {
 		return nil, err
 	}
 	if d.Kind == chat.KindText {
@@ -104,25 +113,21 @@ func (c *Courier) sendIn(tx *store.Tx, d Draft, now time.Time) (*chat.Message, e
 
 // enqueue stores the message and one outbox row for each device that we know
 // of its recipient, sealed at once where a session allows it.
-func (c *Courier) enqueue(tx *store.Tx, m *chat.Message, to chat.AccountID, now time.Time) error {
-	pin, err := tx.Pin(to)
-	if err != nil && !errors.Is(err, chat.ErrNotFound) {
-		return err
-	}
-	m.Reason = c.reasonFor(to, pin.Devices)
+func (c *Courier) enqueue(tx *store.Tx, m *chat.Message, to chat.AccountID, devices []chat.DeviceID, now time.Time) error {
+	m.Reason = c.reasonFor(to, devices)
 	if _, err := tx.AddMessage(m); err != nil {
 		return err
 	}
 	row := store.OutboxRow{Message: m.ID, Account: to, Content: m.Content, Created: now, Expires: now.Add(chat.MessageLife)}
-	if len(pin.Devices) == 0 {
+	if len(devices) == 0 {
 		_, err := tx.Enqueue(row)
 		return err
 	}
 	// What waited for the devices to become known goes before this message.
-	if err := tx.OutboxSplit(to, pin.Devices); err != nil {
+	if err := tx.OutboxSplit(to, devices); err != nil {
 		return err
 	}
-	for _, d := range pin.Devices {
+	for _, d := range devices {
 		if err := c.enqueueFor(tx, row, d, now); err != nil {
 			return err
 		}
