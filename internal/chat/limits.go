@@ -136,6 +136,17 @@ const (
 	StreamsPerPeer         = 64
 	StreamsPerProtocol     = 256
 	StreamsPerProtocolPeer = 8
+	// StreamsStrangers of a protocol's are for who is no contact of ours, and
+	// StreamsPerAddress of these for one address: with throw-away keys it could
+	// hold them all half open (N1, N3). 32 are a household of 30 nodes that all
+	// call at once; the other half of a protocol's streams waits for contacts.
+	StreamsStrangers  = StreamsPerProtocol / 2
+	StreamsPerAddress = 32
+	// StreamsPerSite is what one address has open of all protocols, so that no
+	// four of them hold everything; StreamsUnnamed of them may not have said
+	// yet what they want, which takes an honest peer no time.
+	StreamsPerSite = StreamsInbound / 4
+	StreamsUnnamed = StreamsPerSite / 4
 	// NetMemory and NetMemoryPerPeer bound what streams may buffer.
 	NetMemory        = 128 << 20
 	NetMemoryPerPeer = 8 << 20

@@ -74,7 +74,12 @@ type Config struct {
 	// WebRTC-direct: every connection then has a post-quantum key exchange.
 	StrictTransport bool
 	// Gate is asked for every connection; nil lets everybody in.
-	Gate       Gate
+	Gate Gate
+	// Known are devices whose streams strangers must not crowd out: our own
+	// and those of contacts. Who we dialled is not among them, because
+	// strangers choose whom a walk through the DHT dials. It is asked for every
+	// incoming stream, from many goroutines. Nil knows nobody.
+	Known      func(d chat.DeviceID) bool
 	Namespaces []Namespace
 	Log        *slog.Logger
 	// Client keeps out of the DHT's servers: for devices with little power.

@@ -36,15 +36,17 @@ type kadHost struct {
 
 // SetStreamHandler serves requests on bounded streams.
 func (k kadHost) SetStreamHandler(id protocol.ID, fn network.StreamHandler) {
+	var strangers crowd
 	k.Host.SetStreamHandler(id, func(s network.Stream) {
 		if !k.h.stillAllowed(s) {
 			return
 		}
-		if err := s.Scope().ReserveMemory(kadMemory, network.ReservationPriorityMedium); err != nil {
+		leave, err := k.h.admit(&strangers, s, kadMemory)
+		if err != nil {
 			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
-		defer s.Scope().ReleaseMemory(kadMemory)
+		defer leave()
 		from, addr := s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr()
 		fn(&kadStream{Stream: s, limit: kadRequest, admit: func() bool { return k.entrance.admit(from, addr, time.Now()) }})
 	})

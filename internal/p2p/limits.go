@@ -33,7 +33,7 @@ func resourceManager() (network.ResourceManager, error) {
 		},
 		// What has not yet said who it is or what it wants.
 		Transient: rcmgr.ResourceLimits{
-			Streams: chat.StreamsPerProtocol, StreamsInbound: chat.StreamsPerProtocol / 2, StreamsOutbound: chat.StreamsPerProtocol,
+			Streams: chat.StreamsInbound, StreamsInbound: chat.StreamsInbound / 2, StreamsOutbound: chat.StreamsPerProtocol,
 			Conns: 2 * chat.ConnsInbound, ConnsInbound: chat.ConnsInbound, ConnsOutbound: chat.ConnsInbound,
 			FD: 2 * chat.ConnsInbound, Memory: chat.NetMemory / 4,
 		},

@@ -50,7 +50,7 @@ func (h *Host) options() ([]libp2p.Option, error) {
 		libp2p.UserAgent(userAgent),
 		libp2p.DisableMetrics(), // the library's registry is global: several hosts would clash
 		libp2p.Peerstore(peers),
-		libp2p.ResourceManager(limits),
+		libp2p.ResourceManager(&siteLimits{ResourceManager: limits, h: h, sites: make(map[site]siteStreams)}),
 		libp2p.ConnectionManager(conns),
 		libp2p.ConnectionGater(h.gate),
 		libp2p.MultiaddrResolver(newNames(h.guide, swarm.ResolverFromMaDNS{Resolver: madns.DefaultResolver})),

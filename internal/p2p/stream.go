@@ -37,9 +37,11 @@ func (s stream) Remote() chat.DeviceID { return s.remote }
 
 // Handle serves incoming streams of a protocol with fn, until Run ends. A
 // peer has at most chat.StreamsPerProtocolPeer of them open; what comes
-// beyond, or while Run ends, is reset. The handler owns its stream; a panic in
-// it is logged and resets the stream.
+// beyond, or while Run ends, is reset. A stranger's stream may be reset to make
+// room: see crowd. The handler owns its stream; a panic in it is logged and
+// resets the stream.
 func (h *Host) Handle(protocolID string, fn wire.Handler) {
+	var strangers crowd
 	service := "parley" + strings.ReplaceAll(strings.TrimPrefix(protocolID, "/parley"), "/", ".")
 	h.host.SetStreamHandler(protocol.ID(protocolID), func(s network.Stream) {
 		if !h.stillAllowed(s) {
@@ -50,11 +52,16 @@ func (h *Host) Handle(protocolID string, fn wire.Handler) {
 			return
 		}
 		defer h.pool.leave()
-		if err := reserve(s, service); err != nil {
+		if err := s.Scope().SetService(service); err != nil {
 			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
-		defer s.Scope().ReleaseMemory(streamMemory)
+		leave, err := h.admit(&strangers, s, streamMemory)
+		if err != nil {
+			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
+			return
+		}
+		defer leave()
 		h.serve(stream{s, deviceOf(s.Conn().RemotePeer())}, protocolID, fn)
 	})
 }
@@ -68,13 +75,6 @@ func (h *Host) stillAllowed(s network.Stream) bool {
 	_ = s.Reset()
 	h.Drop(deviceOf(s.Conn().RemotePeer()))
 	return false
-}
-
-func reserve(s network.Stream, service string) error {
-	if err := s.Scope().SetService(service); err != nil {
-		return err
-	}
-	return s.Scope().ReserveMemory(streamMemory, network.ReservationPriorityMedium)
 }
 
 func (h *Host) serve(s stream, protocolID string, fn wire.Handler) {
