@@ -70,6 +70,9 @@ func (w *worker) look(now time.Time) (flying int, wake time.Time, full bool) {
 	defer w.mu.Unlock()
 	if len(w.flying) > 0 {
 		wake = w.owingLocked().Add(ackTimeout)
+		if at := w.owingLocked().Add(silentAfter); at.After(now) {
+			wake = at
+		}
 	}
 	for _, f := range w.flying {
 		if at := f.at.Add(owedAfter); !f.owed && at.Before(wake) {

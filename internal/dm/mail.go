@@ -23,6 +23,9 @@ const (
 	// mailAfter is how long a device may take to answer a call before its mail
 	// goes to others as well: a call across the world takes a second.
 	mailAfter = 3 * time.Second
+	// silentAfter is the same for a device that is on the line and owes an
+	// answer: a commit on a slow disk fits.
+	silentAfter = 5 * time.Second
 	// maxMails bounds deposits under way: each talks to a whole region.
 	maxMails = 8
 	// mailGap lets commits that follow each other closely share one look.
@@ -34,6 +37,9 @@ const (
 	// lookMail is how long a look-up says where a device that stays away gets
 	// its mail.
 	lookMail = 10 * time.Minute
+	// lookWait is what mail waits for that look-up, before it goes where the
+	// last one said.
+	lookWait = 5 * time.Second
 )
 
 // absence is a device that did not answer. Guarded by Courier.mu, but for the
@@ -65,6 +71,14 @@ func (c *Courier) isBack(d chat.DeviceID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.away, d)
+}
+
+// mailNowLocked ends the pauses of mail that found nobody to take it.
+func (c *Courier) mailNowLocked() {
+	for _, a := range c.away {
+		a.pause = time.Time{}
+	}
+	c.mailAgain()
 }
 
 // mailAgain makes the mail loop look again.

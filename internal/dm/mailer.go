@@ -55,7 +55,7 @@ func (c *Courier) scheduleMail(ctx context.Context, wg *sync.WaitGroup) (next ti
 	now := time.Now()
 	absent, next := c.absent(now)
 	for d := range absent {
-		if c.streaming(d) { // it is there after all; who fails says so again
+		if c.answering(d, now) { // it is there after all; who fails says so again
 			delete(absent, d)
 			c.isBack(d)
 		}
@@ -138,6 +138,19 @@ func (c *Courier) absence(w *worker, res result) {
 	}
 }
 
+// silent reports whether a stream has owed its answer for so long that mail
+// should not wait for it.
+func (w *worker) silent(now time.Time) bool {
+	return w.count() > 0 && now.Sub(w.owing()) >= silentAfter
+}
+
+// answering reports whether a stream to the device is open and owes nothing
+// for long.
+func (c *Courier) answering(d chat.DeviceID, now time.Time) bool {
+	w := c.workerOf(d)
+	return w != nil && c.streaming(d) && !w.silent(now)
+}
+
 // errNoMailbox says that nobody knows where a device gets its mail.
 var errNoMailbox = errors.New("no mailbox known")
 
@@ -154,11 +167,14 @@ func (c *Courier) mailboxOf(ctx context.Context, d chat.DeviceID, a *absence) (c
 		return chat.Mailbox{}, err
 	}
 	now := time.Now()
-	look := c.directory.Device
+	rec, err := c.directory.Known(ctx, d)
 	if now.Sub(a.looked) > lookMail {
-		look, a.looked = c.directory.Mail, now
+		bounded, cancel := context.WithTimeout(ctx, lookWait)
+		if fresh, ferr := c.directory.Mail(bounded, d); ferr == nil {
+			rec, err, a.looked = fresh, nil, now
+		}
+		cancel()
 	}
-	rec, err := look(ctx, d)
 	if ctx.Err() != nil {
 		return chat.Mailbox{}, ctx.Err()
 	}

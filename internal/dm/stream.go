@@ -60,6 +60,9 @@ func (w *worker) converse(ctx context.Context, s wire.Stream, rows []store.Outbo
 			return w.result(waitUnreachable)
 		}
 		now := time.Now()
+		if w.silent(now) {
+			w.c.isAway(w.account, w.device)
+		}
 		flying, wake, full := w.look(now)
 		switch {
 		case flying > 0:

@@ -113,6 +113,9 @@ func (c *Courier) Nudge(d chat.DeviceID) {
 			w.next = now
 		}
 	}
+	if d == "" {
+		c.mailNowLocked()
+	}
 	c.mu.Unlock()
 	c.lookAgain()
 }

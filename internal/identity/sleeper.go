@@ -206,3 +206,13 @@ func (d *Directory) Mail(ctx context.Context, dev chat.DeviceID) (*DeviceRecord,
 	}
 	return d.Refresh(ctx, dev)
 }
+
+// Known is the newest record that we have of a device, stale or not, without
+// asking anybody. It fails with chat.ErrNotFound.
+func (d *Directory) Known(ctx context.Context, dev chat.DeviceID) (*DeviceRecord, error) {
+	r, err := d.cachedDevice(ctx, dev)
+	if err == nil && r == nil {
+		err = fmt.Errorf("reading record of device %s: %w", dev.Short(), chat.ErrNotFound)
+	}
+	return r, err
+}
