@@ -43,8 +43,8 @@ func (c *Courier) read(s wire.Stream, in *inbox) error {
 	for {
 		f := new(wirev1.DMFrame)
 		if err := r.ReadFrame(f); err != nil {
-			if errors.Is(err, chat.ErrInvalid) || errors.Is(err, chat.ErrTooLarge) {
-				c.guard.Misbehaved(s.Remote(), "damaged frame on "+Protocol)
+			if errors.Is(err, chat.ErrInvalid) || errors.Is(err, chat.ErrTooLarge) || wire.Stalled(err) {
+				c.guard.Misbehaved(s.Remote(), "damaged or stalled frame on "+Protocol)
 			}
 			return err
 		}

@@ -43,8 +43,8 @@ func (h *Host) read(s wire.Stream, in *queue) error {
 	for {
 		f := new(wirev1.MailRequest)
 		if err := r.ReadFrame(f); err != nil {
-			if errors.Is(err, chat.ErrInvalid) || errors.Is(err, chat.ErrTooLarge) {
-				h.misbehaved(s.Remote(), "damaged frame on "+Protocol)
+			if errors.Is(err, chat.ErrInvalid) || errors.Is(err, chat.ErrTooLarge) || wire.Stalled(err) {
+				h.misbehaved(s.Remote(), "damaged or stalled frame on "+Protocol)
 			}
 			return err
 		}

@@ -42,6 +42,25 @@ func ReadFrame(s Stream, m proto.Message) error {
 	return r.ReadFrame(m)
 }
 
+// Stalled reports whether ReadFrame failed because the peer began a frame, or
+// opened the stream, and let its time run out: no honest peer does so often.
+// Being idle between two frames is no stall.
+func Stalled(err error) bool { return errors.Is(err, errStalled) }
+
+var errStalled = errors.New("frame stalled")
+
+// stalled marks a read that ran into its deadline.
+func stalled(err error) error {
+	timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	if ok && timeout.Timeout() {
+		return fmt.Errorf("%w: %w", errStalled, err)
+	}
+	return err
+}
+
 // Reader reads frames from a stream, several from one system read.
 type Reader struct {
 	s    Stream
@@ -49,6 +68,7 @@ type Reader struct {
 	body []byte        // reused between frames, at most keepBody
 	wait time.Duration // for the next frame's first byte
 	then time.Duration // for those after it
+	read bool          // at least one frame
 }
 
 type source interface {
@@ -83,9 +103,9 @@ func (r *Reader) ReadFrame(m proto.Message) error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return fmt.Errorf("reading frame: %w", err)
+		return fmt.Errorf("reading frame: %w", stalled(err))
 	}
-	r.wait = r.then
+	r.wait, r.read = r.then, true
 	return Unmarshal(body, m)
 }
 
@@ -101,6 +121,9 @@ func (r *Reader) readSize() (int, error) {
 		if errors.Is(err, io.EOF) {
 			return 0, io.EOF
 		}
+		if !r.read {
+			err = stalled(err)
+		}
 		return 0, fmt.Errorf("waiting for a frame: %w", err)
 	}
 	if err := r.s.SetReadDeadline(time.Now().Add(chat.FrameTimeout)); err != nil {
@@ -112,7 +135,7 @@ func (r *Reader) readSize() (int, error) {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return 0, fmt.Errorf("reading frame length: %w", err)
+			return 0, fmt.Errorf("reading frame length: %w", stalled(err))
 		}
 		if shift > 14 { // three bytes hold MaxFrame
 			return 0, fmt.Errorf("%w: frame length over three bytes", chat.ErrTooLarge)

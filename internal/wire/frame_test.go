@@ -144,10 +144,12 @@ func TestDeadlines(t *testing.T) {
 		name string
 		send func(Stream) error
 		want time.Duration
+		bad  bool // Stalled
 	}{
-		{"no first byte", func(Stream) error { return nil }, chat.FirstByteTimeout},
-		{"length only", func(s Stream) error { _, err := s.Write([]byte{9}); return err }, chat.FrameTimeout},
-		{"one frame, then silence", func(s Stream) error { return WriteFrame(s, wrapperspb.String("hi")) }, chat.IdleTimeout},
+		{"no first byte", func(Stream) error { return nil }, chat.FirstByteTimeout, true},
+		{"half a length", func(s Stream) error { _, err := s.Write([]byte{0x89}); return err }, chat.FrameTimeout, true},
+		{"length only", func(s Stream) error { _, err := s.Write([]byte{9}); return err }, chat.FrameTimeout, true},
+		{"one frame, then silence", func(s Stream) error { return WriteFrame(s, wrapperspb.String("hi")) }, chat.IdleTimeout, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -164,6 +166,9 @@ func TestDeadlines(t *testing.T) {
 				}
 				if !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatalf("got %v, want a deadline", err)
+				}
+				if Stalled(err) != tt.bad {
+					t.Errorf("stalled is %v", !tt.bad)
 				}
 				if took := time.Since(start); took != tt.want {
 					t.Fatalf("gave up after %v, want %v", took, tt.want)
