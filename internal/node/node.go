@@ -64,6 +64,7 @@ type Node struct {
 	page      string // address of the page, empty if there is none
 	pulse     live.Value[api.Pulse]
 	meet      chan chat.DeviceID // new acquaintances to call; full: not called
+	met       acquaintances
 	stop      context.CancelCauseFunc
 	stopped   context.Context // done when somebody asked the node to stop
 }

@@ -102,6 +102,7 @@ func (n *Node) buildHost(ctx context.Context) error {
 		MDNS:        cfg.Net.MDNS && !cfg.Net.Loopback,
 		NoRelay:     !cfg.Net.Relay,
 		Gate:        n.guard,
+		Known:       n.knows,
 		Log:         n.log,
 
 		StrictTransport: cfg.Net.Strict,

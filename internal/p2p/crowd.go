@@ -29,38 +29,41 @@ func siteOf(p peer.ID, a ma.Multiaddr) site {
 	return site{peer: p}
 }
 
-// crowd shares the incoming streams of one protocol out, so that half-open
-// ones keep nobody waiting. Who we know has a place whatever strangers do.
-// Strangers have chat.StreamsStrangers, chat.StreamsPerAddress of them for
-// each site. Where those are full the newcomer enters, and the oldest stream
-// of the peer that holds most of the site that holds most is ended: who takes
+// crowds share the incoming streams of one protocol out, so that half-open
+// ones keep nobody waiting: a part is for strangers, the rest for those we
+// know. The zero crowds are empty.
+type crowds struct{ strangers, known crowd }
+
+// crowd is those who share one part. Where it is full, or where a site has
+// chat.StreamsPerAddress of it, the newcomer enters, and the oldest stream of
+// the peer that holds most of the site that holds most is ended: who takes
 // much pays, and one who took little is left alone.
 type crowd struct {
-	mu        sync.Mutex
-	strangers []*seat // oldest first, at most chat.StreamsStrangers
+	mu    sync.Mutex
+	seats []*seat // oldest first, as many as enter allows
 }
 
-// seat is one stranger's open stream.
+// seat is one open stream.
 type seat struct {
 	at   site
 	peer peer.ID
 	end  func() // ends the stream, any time and from any goroutine
 }
 
-// enter seats a stranger, and ends another's stream to make room. The caller
-// calls leave when the stream is served.
-func (c *crowd) enter(s *seat) {
-	if loser := c.place(s); loser != nil {
+// enter seats s among at most limit streams, and ends another to make room.
+// The caller calls leave when the stream is served.
+func (c *crowd) enter(s *seat, limit int) {
+	if loser := c.place(s, limit); loser != nil {
 		loser.end()
 	}
 }
 
 // place seats s and takes the seat of the returned one, if not nil.
-func (c *crowd) place(s *seat) (loser *seat) {
+func (c *crowd) place(s *seat, limit int) (loser *seat) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := 0
-	for _, o := range c.strangers {
+	for _, o := range c.seats {
 		if o.at == s.at {
 			of++
 		}
@@ -68,13 +71,13 @@ func (c *crowd) place(s *seat) (loser *seat) {
 	switch {
 	case of >= chat.StreamsPerAddress: // its own site makes room
 		loser = c.worstLocked(func(o *seat) bool { return o.at == s.at })
-	case len(c.strangers) >= chat.StreamsStrangers:
+	case len(c.seats) >= limit:
 		loser = c.worstLocked(func(*seat) bool { return true })
 	}
 	if loser != nil {
 		c.removeLocked(loser)
 	}
-	c.strangers = append(c.strangers, s)
+	c.seats = append(c.seats, s)
 	return loser
 }
 
@@ -86,13 +89,13 @@ func (c *crowd) worstLocked(counts func(*seat) bool) *seat {
 		peer peer.ID
 	}
 	sites, peers := map[site]int{}, map[holder]int{}
-	for _, o := range c.strangers {
+	for _, o := range c.seats {
 		sites[o.at]++
 		peers[holder{o.at, o.peer}]++
 	}
 	var worst *seat
 	var most [2]int
-	for _, o := range c.strangers {
+	for _, o := range c.seats {
 		held := [2]int{sites[o.at], peers[holder{o.at, o.peer}]}
 		if counts(o) && slices.Compare(held[:], most[:]) > 0 {
 			worst, most = o, held
@@ -109,8 +112,8 @@ func (c *crowd) leave(s *seat) {
 
 // removeLocked forgets a seat that may be gone already.
 func (c *crowd) removeLocked(s *seat) {
-	if i := slices.Index(c.strangers, s); i >= 0 {
-		c.strangers = slices.Delete(c.strangers, i, i+1)
+	if i := slices.Index(c.seats, s); i >= 0 {
+		c.seats = slices.Delete(c.seats, i, i+1)
 	}
 }
 
@@ -119,27 +122,24 @@ func (c *crowd) removeLocked(s *seat) {
 func (h *Host) familiar(p peer.ID) bool { return h.cfg.Known != nil && h.cfg.Known(deviceOf(p)) }
 
 // admit gives an incoming stream its place; leave gives it back. It fails when
-// our memory for streams is used up, of which people we know may use the last.
-func (h *Host) admit(c *crowd, s network.Stream, memory int) (leave func(), err error) {
-	p, priority := s.Conn().RemotePeer(), network.ReservationPriorityMedium
-	known := h.familiar(p)
-	if known {
-		priority = network.ReservationPriorityAlways
+// our memory for streams is used up, of which those we know may use the last.
+func (h *Host) admit(c *crowds, s network.Stream, memory int) (leave func(), err error) {
+	p := s.Conn().RemotePeer()
+	own := &seat{at: siteOf(p, s.Conn().RemoteMultiaddr()), peer: p, end: func() {
+		_ = s.ResetWithError(network.StreamRateLimited)
+	}}
+	among, limit, priority := &c.strangers, chat.StreamsStrangers, network.ReservationPriorityMedium
+	if h.familiar(p) {
+		among, limit, priority = &c.known, chat.StreamsPerProtocol-chat.StreamsStrangers, network.ReservationPriorityAlways
+		own.at = site{peer: p} // a household of contacts is no crowd
 	}
-	leaveCrowd := func() {}
-	if !known {
-		own := &seat{at: siteOf(p, s.Conn().RemoteMultiaddr()), peer: p, end: func() {
-			_ = s.ResetWithError(network.StreamRateLimited)
-		}}
-		c.enter(own)
-		leaveCrowd = func() { c.leave(own) }
-	}
+	among.enter(own, limit)
 	if err := s.Scope().ReserveMemory(memory, priority); err != nil {
-		leaveCrowd()
+		among.leave(own)
 		return nil, err
 	}
 	return func() {
 		s.Scope().ReleaseMemory(memory)
-		leaveCrowd()
+		among.leave(own)
 	}, nil
 }

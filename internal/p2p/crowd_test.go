@@ -2,8 +2,10 @@ package p2p
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -27,7 +29,7 @@ type crowdOf struct {
 
 func (c *crowdOf) sit(at, who string) {
 	id := peer.ID(who)
-	c.enter(&seat{at: siteOf(id, ma.StringCast(at)), peer: id, end: func() { c.lost = append(c.lost, who) }})
+	c.enter(&seat{at: siteOf(id, ma.StringCast(at)), peer: id, end: func() { c.lost = append(c.lost, who) }}, chat.StreamsStrangers)
 }
 
 func TestCrowdEndsWhoHoldsMost(t *testing.T) {
@@ -50,16 +52,16 @@ func TestCrowdEndsWhoHoldsMost(t *testing.T) {
 		t.Errorf("%q lost their streams", c.lost)
 	}
 	// Strangers' part full: the fullest address pays, not the newest one.
-	for i := 0; len(c.strangers) < chat.StreamsStrangers; i++ {
+	for i := 0; len(c.seats) < chat.StreamsStrangers; i++ {
 		c.sit(fmt.Sprintf("/ip4/12.0.0.%d/udp/4001/quic-v1", i/8), fmt.Sprint("other ", i))
 	}
 	c.lost = nil
 	c.sit("/ip4/13.0.0.1/udp/4001/quic-v1", "late")
-	if !slices.Equal(c.lost, []string{"key 2"}) || len(c.strangers) != chat.StreamsStrangers {
-		t.Errorf("%q lost their streams; %d are seated", c.lost, len(c.strangers))
+	if !slices.Equal(c.lost, []string{"key 2"}) || len(c.seats) != chat.StreamsStrangers {
+		t.Errorf("%q lost their streams; %d are seated", c.lost, len(c.seats))
 	}
-	for len(c.strangers) > 0 {
-		s := c.strangers[0]
+	for len(c.seats) > 0 {
+		s := c.seats[0]
 		c.leave(s)
 		c.leave(s) // who lost its seat leaves too
 	}
@@ -181,5 +183,42 @@ func TestOneAddressCannotHoldAllStreams(t *testing.T) {
 				t.Logf("ATTACK F2 streams_of_one_address %d %d", open.Load(), chat.StreamsPerAddress)
 			})
 		})
+	}
+}
+
+// TestStallIsSeen: on every transport a read that runs into its deadline tells
+// so, which is what wire.Stalled goes by.
+func TestStallIsSeen(t *testing.T) {
+	bo := start(t, "bo", func(c *Config) { c.Transports = Transports{} })
+	seen := make(chan error, 1)
+	bo.Handle(echoProtocol, func(s wire.Stream) {
+		if err := s.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		_, err := io.ReadFull(s, make([]byte, 2))
+		seen <- err
+		_ = s.Reset()
+	})
+	only := map[string]Transports{
+		"quic":          {NoTCP: true, NoWebTransport: true, NoWebRTC: true},
+		"tcp":           {NoQUIC: true, NoWebTransport: true, NoWebRTC: true},
+		"webtransport":  {NoQUIC: true, NoTCP: true, NoWebRTC: true},
+		"webrtc-direct": {NoQUIC: true, NoTCP: true, NoWebTransport: true},
+	}
+	for name, transports := range only {
+		ana := start(t, "ana over "+name, func(c *Config) { c.Transports = transports })
+		meet(t, ana.Host, bo.Host)
+		s, err := ana.Open(t.Context(), bo.Device(), echoProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Write([]byte("h")); err != nil {
+			t.Fatal(err)
+		}
+		var timeout net.Error
+		if err := <-seen; !errors.As(err, &timeout) || !timeout.Timeout() {
+			t.Errorf("%s: %v, want a timeout", name, err)
+		}
+		_ = s.Reset()
 	}
 }

@@ -36,12 +36,12 @@ type kadHost struct {
 
 // SetStreamHandler serves requests on bounded streams.
 func (k kadHost) SetStreamHandler(id protocol.ID, fn network.StreamHandler) {
-	var strangers crowd
+	var callers crowds
 	k.Host.SetStreamHandler(id, func(s network.Stream) {
 		if !k.h.stillAllowed(s) {
 			return
 		}
-		leave, err := k.h.admit(&strangers, s, kadMemory)
+		leave, err := k.h.admit(&callers, s, kadMemory)
 		if err != nil {
 			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 			return

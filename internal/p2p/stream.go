@@ -37,11 +37,11 @@ func (s stream) Remote() chat.DeviceID { return s.remote }
 
 // Handle serves incoming streams of a protocol with fn, until Run ends. A
 // peer has at most chat.StreamsPerProtocolPeer of them open; what comes
-// beyond, or while Run ends, is reset. A stranger's stream may be reset to make
-// room: see crowd. The handler owns its stream; a panic in it is logged and
+// beyond, or while Run ends, is reset. A stream may be reset to make room for
+// others: see crowd. The handler owns its stream; a panic in it is logged and
 // resets the stream.
 func (h *Host) Handle(protocolID string, fn wire.Handler) {
-	var strangers crowd
+	var callers crowds
 	service := "parley" + strings.ReplaceAll(strings.TrimPrefix(protocolID, "/parley"), "/", ".")
 	h.host.SetStreamHandler(protocol.ID(protocolID), func(s network.Stream) {
 		if !h.stillAllowed(s) {
@@ -56,7 +56,7 @@ func (h *Host) Handle(protocolID string, fn wire.Handler) {
 			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
-		leave, err := h.admit(&strangers, s, streamMemory)
+		leave, err := h.admit(&callers, s, streamMemory)
 		if err != nil {
 			_ = s.ResetWithError(network.StreamResourceLimitExceeded)
 			return
