@@ -77,8 +77,14 @@ func during(ctx context.Context, people []*person, fn func(context.Context) erro
 
 func (p *person) up(ctx context.Context) error {
 	p.stays = append(p.stays, stay{from: time.Now()})
-	if err := p.Start(ctx); err != nil {
-		return err
+	for try := 1; ; try++ {
+		err := p.Start(ctx)
+		if err == nil {
+			break
+		}
+		if p.Kill(); try == startTries || ctx.Err() != nil {
+			return err
+		}
 	}
 	if p.Account == "" {
 		if err := p.Identify(ctx); err != nil {

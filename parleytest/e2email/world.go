@@ -21,7 +21,10 @@ import (
 const (
 	// startsAtOnce is how many nodes come up side by side: two processors.
 	startsAtOnce = 2
-	reportEvery  = 30 * time.Second
+	// startTries: between the choice of a free port and its use another node
+	// may take it.
+	startTries  = 3
+	reportEvery = 30 * time.Second
 )
 
 // world is the network around the people: infra nodes and holders.
@@ -105,7 +108,17 @@ func (w *world) start(ctx context.Context, p *process.Process) error {
 
 // replace puts a fresh node, with keys of its own, into a slot. Dropping is
 // the slot's, so that the share of droppers stays.
-func (w *world) replace(ctx context.Context, slot int) error {
+func (w *world) replace(ctx context.Context, slot int) (err error) {
+	for range startTries {
+		if err = w.fresh(ctx, slot); err == nil || ctx.Err() != nil {
+			break
+		}
+		log.Printf("  trying another node: %v", err)
+	}
+	return err
+}
+
+func (w *world) fresh(ctx context.Context, slot int) error {
 	w.mu.Lock()
 	p := w.node(fmt.Sprintf("holder%d", len(w.folders)))
 	if slot < w.droppers() {
@@ -114,7 +127,11 @@ func (w *world) replace(ctx context.Context, slot int) error {
 	w.folders = append(w.folders, p.Dir)
 	w.holders[slot] = p
 	w.mu.Unlock()
-	return w.start(ctx, p)
+	err := w.start(ctx, p)
+	if err != nil {
+		p.Kill()
+	}
+	return err
 }
 
 // churn ends each holder after its life, as radioactive atoms do, and replaces

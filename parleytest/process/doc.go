@@ -5,5 +5,5 @@
 // binary and the API only.
 // Invariants: only what Start started is ever signalled; Kill and Stop return
 // when the process is gone.
-// Goroutines: none.
+// Goroutines: one for each process that lives; Kill and Stop wait for it.
 package process

@@ -42,8 +42,9 @@ type Process struct {
 	port  int
 	token string
 
-	mu  sync.Mutex // guards cmd
-	cmd *exec.Cmd
+	mu    sync.Mutex // guards cmd
+	cmd   *exec.Cmd
+	waits sync.WaitGroup // for the end of what was started
 }
 
 // Services are the clients of one way to a node.
@@ -143,19 +144,29 @@ func (p *Process) Start(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	ended := make(chan struct{})
+	p.waits.Go(func() {
+		_ = cmd.Wait() // "signal: killed" is what we ask for
+		close(ended)
+	})
 	p.mu.Lock()
 	p.cmd = cmd
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
-		if _, err := p.API.Node.GetStatus(ctx, &apiv1.GetStatusRequest{}); err == nil {
+		_, err := p.API.Node.GetStatus(ctx, &apiv1.GetStatusRequest{})
+		if err == nil {
 			break
-		} else if ctx.Err() != nil {
-			tail, _ := os.ReadFile(filepath.Join(p.Dir, "out.log"))
-			return fmt.Errorf("%s did not come up: %w\n%s", p.Name(), err, tail[max(0, len(tail)-shownTail):])
 		}
-		Pause(ctx, retryEvery)
+		select {
+		case <-time.After(retryEvery):
+			continue
+		case <-ended:
+		case <-ctx.Done():
+		}
+		tail, _ := os.ReadFile(filepath.Join(p.Dir, "out.log"))
+		return fmt.Errorf("%s did not come up: %w\n%s", p.Name(), err, tail[max(0, len(tail)-shownTail):])
 	}
 	if p.quiet || p.token != "" {
 		return nil
@@ -215,7 +226,7 @@ func (p *Process) end(sig syscall.Signal) {
 	p.mu.Unlock()
 	if cmd != nil {
 		_ = cmd.Process.Signal(sig) // gone already is fine
-		_ = cmd.Wait()              // "signal: killed" is what we asked for
+		p.waits.Wait()
 	}
 }
 
