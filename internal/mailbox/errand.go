@@ -23,8 +23,11 @@ const (
 	// repairNet is who deletes that come as answers are charged to: nobody can
 	// send more of them than we ask for.
 	repairNet = "repair"
-	// patience is how long we wait for a holder that is busy.
-	patience = 10 * time.Second
+	// patience is how long we wait for a holder that is busy, and busyTries how
+	// often in one errand's step: full holders do not hold up the others.
+	patience  = 10 * time.Second
+	busyPause = 100 * time.Millisecond
+	busyTries = 20
 )
 
 // errand is what is to be compared with one holder.
@@ -219,10 +222,10 @@ func (h *Host) put(ctx context.Context, k *call, list []store.GuestMail, refused
 		if err != nil {
 			return taken, false, err
 		}
-		for len(bodies) > 0 {
+		for try := 0; len(bodies) > 0; try++ {
 			n, again, err := putSome(ctx, k, bodies, refused)
 			taken, bodies = taken+n, again
-			if err != nil || *refused >= repairRefusals {
+			if err != nil || *refused >= repairRefusals || try == busyTries {
 				return taken, true, err
 			}
 		}
@@ -254,25 +257,32 @@ func putSome(ctx context.Context, k *call, bodies [][]byte, refused *int) (taken
 		case wirev1.Status_STATUS_OK:
 			taken, *refused = taken+1, 0
 		case wirev1.Status_STATUS_BUSY:
-			again, wait = append(again, b), max(wait, time.Duration(a.RetryAfterMs)*time.Millisecond)
+			again, wait = append(again, b), max(wait, busyFor(a))
 		default:
 			*refused++
 		}
 	}
-	return taken, again, pauseFor(ctx, wait)
+	if len(again) > 0 {
+		err = pauseFor(ctx, wait)
+	}
+	return taken, again, err
 }
 
 // askPatiently asks again what was answered BUSY.
 func askPatiently(ctx context.Context, k *call, q *wirev1.MailRequest) (*wirev1.MailAnswer, error) {
-	for {
+	for try := 0; ; try++ {
 		a, err := k.ask(q)
-		if err != nil || a.Status != wirev1.Status_STATUS_BUSY {
+		if err != nil || a.Status != wirev1.Status_STATUS_BUSY || try == busyTries {
 			return a, err
 		}
-		if err := pauseFor(ctx, time.Duration(a.RetryAfterMs)*time.Millisecond); err != nil {
+		if err := pauseFor(ctx, busyFor(a)); err != nil {
 			return nil, err
 		}
 	}
+}
+
+func busyFor(a *wirev1.MailAnswer) time.Duration {
+	return max(time.Duration(a.RetryAfterMs)*time.Millisecond, busyPause)
 }
 
 func askRepair(ctx context.Context, k *call, q *wirev1.MailRepair) (*wirev1.MailAnswer, error) {
@@ -285,9 +295,6 @@ func askRepair(ctx context.Context, k *call, q *wirev1.MailRepair) (*wirev1.Mail
 
 // pauseFor waits, unless that takes longer than our patience.
 func pauseFor(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
 	if d > patience {
 		return chat.ErrUnreachable
 	}

@@ -224,7 +224,7 @@ func FuzzMailAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		a := new(wirev1.MailAnswer)
-		if wire.Unmarshal(b, a) != nil || a.Status == wirev1.Status_STATUS_BUSY && a.RetryAfterMs > 0 && a.RetryAfterMs < 20_000 {
+		if wire.Unmarshal(b, a) != nil || a.Status == wirev1.Status_STATUS_BUSY && a.RetryAfterMs < 20_000 {
 			return // the wait would be all of the test
 		}
 		near, far := wire.Pipe("us", "liar")

@@ -75,6 +75,7 @@ type Host struct {
 	calls map[chat.DeviceID]time.Time // when a caller's allowance is whole; at most chat.MaxStrangers
 	fresh map[string][]byte           // DHT records to look at, by key; at most maxFresh
 	disk  diskState
+	said  time.Time // when a failing disk was last logged
 
 	// Owned by the repair loop.
 	census census

@@ -180,9 +180,22 @@ func (h *Host) room(tx *store.GuestTx, l *letter, now time.Time) (no *wirev1.Mai
 // day is the number of the day at our pace, for the sums of networks.
 func (h *Host) day(now time.Time) int64 { return int64(h.pace.hour(now) / 24) }
 
+// faultEvery bounds what calls of strangers write to our log.
+const faultEvery = 10 * time.Second
+
 // fault tells of a disk that failed a call; a full one has told itself.
 func (h *Host) fault(what string, err error) {
-	if !errors.Is(err, chat.ErrStorageFull) && !errors.Is(err, context.Canceled) {
+	if errors.Is(err, chat.ErrStorageFull) || errors.Is(err, context.Canceled) {
+		return
+	}
+	now := time.Now()
+	h.mu.Lock()
+	quiet := now.Sub(h.said) < faultEvery
+	if !quiet {
+		h.said = now
+	}
+	h.mu.Unlock()
+	if !quiet {
 		h.log.Warn(what, "cause", err)
 	}
 }

@@ -11,6 +11,9 @@ import (
 const (
 	// upkeepEvery is one tick: expired mail is gone within it.
 	upkeepEvery = time.Minute
+	// tidyEvery is how often the log is written back, whatever the pace: it
+	// syncs the whole file.
+	tidyEvery = 30 * time.Second
 	// freshWait gathers records of the DHT into one commit.
 	freshWait = 2 * time.Second
 	// expireRows go in one commit, so that no deposit waits long behind it.
@@ -21,8 +24,14 @@ const (
 func (h *Host) upkeepLoop(ctx context.Context) {
 	tick := time.NewTicker(h.pace.of(upkeepEvery))
 	defer tick.Stop()
+	tidied := time.Now()
 	for {
-		if err := h.upkeep(ctx, time.Now()); err != nil && ctx.Err() == nil {
+		err := h.upkeep(ctx, time.Now())
+		if err == nil && time.Since(tidied) >= tidyEvery {
+			tidied = time.Now()
+			err = h.guest.Tidy(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			h.fault("upkeep of strangers' mail", err)
 		}
 		var soon <-chan time.Time
@@ -63,9 +72,6 @@ func (h *Host) upkeep(ctx context.Context, now time.Time) error {
 		if more, err = h.printBoxes(ctx); err != nil {
 			return err
 		}
-	}
-	if err := h.guest.Tidy(ctx); err != nil {
-		return err
 	}
 	return h.count(ctx, now)
 }

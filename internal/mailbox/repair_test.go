@@ -188,6 +188,7 @@ func TestRepairIsNotMisled(t *testing.T) {
 		"another's delete":     {Status: wirev1.Status_STATUS_OK, Deletes: [][]byte{thief.deleteBytes(id)}},
 		"wants what is not":    {Status: wirev1.Status_STATUS_OK, Want: [][]byte{{1}, nil, make([]byte, 32), id[:], id[:]}},
 		"a box never asked of": {Status: wirev1.Status_STATUS_OK, Boxes: []*wirev1.MailBoxDigest{nil, {MailboxId: []byte{1}}, {MailboxId: thief.id[:]}}},
+		"busy for ever":        {Status: wirev1.Status_STATUS_BUSY},
 		"busy for a year":      {Status: wirev1.Status_STATUS_BUSY, RetryAfterMs: 1 << 31},
 		"nonsense":             {Status: 77},
 	} {
