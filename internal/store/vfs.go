@@ -60,6 +60,35 @@ type gathered struct {
 	owner *gatherFile // who wrote the bytes
 	off   int64
 	buf   []byte
+	size  int64 // the file is at least this long
+}
+
+// maxAhead bounds what grow writes ahead.
+const maxAhead = 1 << 20
+
+// grow makes the file longer than what is about to be written up to end, with
+// zeros: a sync costs a third less where the length of the file stays. Frames
+// are told by their checksums, so what follows the last does no harm. The
+// shorter the log, the less is written ahead. It is a favour: without room for
+// it the commit itself may still fit.
+func (s *gathered) grow(end int64) {
+	base, ok := s.owner.File.(interface{ Unwrap() vfs.File })
+	if !ok || end <= s.size {
+		return
+	}
+	file := base.Unwrap()
+	size, err := file.Size()
+	if err != nil || size%blockSize != 0 || end <= size {
+		s.size = size
+		return
+	}
+	to := end + min(end, maxAhead)
+	to -= to % blockSize
+	if _, err := file.WriteAt(make([]byte, to-size), size); err != nil {
+		_ = file.Truncate(size)
+		return
+	}
+	s.size = to
 }
 
 func (g *gatherVFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, error) {
@@ -149,6 +178,7 @@ func (s *gathered) flush() error {
 	if len(s.buf) == 0 {
 		return nil
 	}
+	s.grow(s.off + int64(len(s.buf)))
 	if _, err := s.owner.File.WriteAt(s.buf, s.off); err != nil {
 		return spaceError(err)
 	}
@@ -200,6 +230,7 @@ func (f *gatherFile) Truncate(size int64) error {
 	} else if err := s.flush(); err != nil {
 		return err
 	}
+	s.size = 0
 	return f.File.Truncate(size)
 }
 
@@ -220,7 +251,7 @@ func (f *gatherFile) Close() error {
 	var err error
 	if f.s.owner == f {
 		err = f.s.flush()
-		f.s.buf, f.s.owner = f.s.buf[:0], nil
+		f.s.buf, f.s.owner, f.s.size = f.s.buf[:0], nil, 0
 	}
 	if f.s.refs--; f.s.refs == 0 {
 		delete(f.vfs.open, f.path)
