@@ -1,12 +1,26 @@
 package node
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"parley/internal/api"
 	"parley/internal/chat"
+	"parley/internal/p2p"
 	"parley/internal/store"
 )
+
+// TestNobodyConfirmedLoopback: doctor and status tell no more than is known.
+func TestNobodyConfirmedLoopback(t *testing.T) {
+	n := startNode(t)
+	awaitStatus(t, n.host, "assumed to be reachable", func(s p2p.Status) bool { return s.Reachability == "assumed" })
+	for _, c := range n.checks(t.Context()) {
+		if c.Name == "reachability" && (c.Result != api.OK || !strings.Contains(c.Text, "only nodes of this computer")) {
+			t.Errorf("doctor says %q", c.Text)
+		}
+	}
+}
 
 // TestKnows: places among the streams are kept for contacts' devices, not for
 // those of people who only asked or whom nobody knows.

@@ -138,10 +138,23 @@ func (n *Node) checks(context.Context) []api.Check {
 	switch s.Reachability {
 	case "public":
 		out = append(out, api.Check{Name: "reachability", Result: api.OK, Text: "others can call this node directly"})
+	case "assumed":
+		out = append(out, n.assumedCheck())
 	case "private":
 		out = append(out, api.Check{Name: "reachability", Result: api.Warning, Text: "this node is behind a NAT: others reach it by hole punching or a relay", Fix: "forward a port to it if you can"})
 	default:
 		out = append(out, api.Check{Name: "reachability", Result: api.OK, Text: "not known yet: it takes a few peers to tell"})
 	}
 	return out
+}
+
+// assumedCheck is about a node that calls itself reachable by its settings.
+func (n *Node) assumedCheck() api.Check {
+	if n.opts.Config.Net.Loopback {
+		return api.Check{Name: "reachability", Result: api.OK, Text: "loopback: only nodes of this computer can call this one"}
+	}
+	return api.Check{
+		Name: "reachability", Result: api.Warning, Text: "assumed, because of --infra: nobody confirmed that others can call this node",
+		Fix: "try `parley net connect` with its address on a machine elsewhere; open or forward its port if that fails",
+	}
 }

@@ -98,7 +98,8 @@ type Status struct {
 	Ready bool
 	// Alone: nobody answered so far; the host keeps trying.
 	Alone bool
-	// Reachability is "unknown", "public" or "private".
+	// Reachability is "unknown", "private", "public" when others dialled us
+	// back, or "assumed" when our settings say public and nobody confirmed it.
 	Reachability string
 	DHTServer    bool // others may ask us
 	Peers        int  // connected devices

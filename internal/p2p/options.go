@@ -97,7 +97,7 @@ func (h *Host) reach() []libp2p.Option {
 	}
 	if h.cfg.Simulated {
 		options := append(h.relay(), libp2p.DisableIdentifyAddressDiscovery())
-		if h.hidden() {
+		if !h.assumesPublic() {
 			return append(options, libp2p.ForceReachabilityPrivate())
 		}
 		return append(options, libp2p.ForceReachabilityPublic())
@@ -110,10 +110,19 @@ func (h *Host) reach() []libp2p.Option {
 	if !h.cfg.NoPortMap {
 		options = append(options, libp2p.NATPortMap())
 	}
-	if h.cfg.Infra {
+	if h.assumesPublic() {
 		options = append(options, libp2p.ForceReachabilityPublic())
 	}
 	return options
+}
+
+// assumesPublic reports whether our settings say that others can dial us: then
+// nobody is asked, so nobody confirmed it.
+func (h *Host) assumesPublic() bool {
+	if h.cfg.Simulated {
+		return !h.hidden()
+	}
+	return h.cfg.Loopback || h.cfg.Infra
 }
 
 // hidden reports whether nobody can dial us by our own choice.

@@ -116,10 +116,12 @@ func (h *Host) refreshStatus() {
 		Records:   h.store.size(),
 		Addrs:     h.Addrs(),
 	}
-	switch network.Reachability(h.reachable.Load()) {
-	case network.ReachabilityPublic:
+	switch reachable := network.Reachability(h.reachable.Load()); {
+	case reachable == network.ReachabilityPublic && h.assumesPublic():
+		s.Reachability = "assumed"
+	case reachable == network.ReachabilityPublic:
 		s.Reachability = "public"
-	case network.ReachabilityPrivate:
+	case reachable == network.ReachabilityPrivate:
 		s.Reachability = "private"
 	default:
 		s.Reachability = "unknown"

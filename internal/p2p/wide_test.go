@@ -36,6 +36,11 @@ func TestWideHost(t *testing.T) {
 	if got, err := say(t.Context(), ana.Host, infra.Host, "hi"); err != nil || got != "hi" {
 		t.Errorf("echo: %q, %v", got, err)
 	}
+	// Who says by its settings that it is reachable was not called back.
+	await(t, infra.Host, "told that it assumes to be reachable", func(s Status) bool { return s.Reachability == "assumed" && s.DHTServer })
+	if got := ana.Status().Load().Reachability; got == "public" || got == "assumed" {
+		t.Errorf("a host that nobody called back is %s", got)
+	}
 	ana.stop()
 	infra.stop()
 	goleak.VerifyNone(t, before)

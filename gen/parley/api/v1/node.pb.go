@@ -121,7 +121,7 @@ type GetStatusResponse struct {
 	Page          string                 `protobuf:"bytes,7,opt,name=page,proto3" json:"page,omitempty"` // address of the page without secrets, empty if none
 	Connections   uint32                 `protobuf:"varint,8,opt,name=connections,proto3" json:"connections,omitempty"`
 	DhtPeers      uint32                 `protobuf:"varint,9,opt,name=dht_peers,json=dhtPeers,proto3" json:"dht_peers,omitempty"`
-	Reachability  string                 `protobuf:"bytes,10,opt,name=reachability,proto3" json:"reachability,omitempty"` // public, private, unknown
+	Reachability  string                 `protobuf:"bytes,10,opt,name=reachability,proto3" json:"reachability,omitempty"` // public, private, unknown; assumed: its settings say public, nobody confirmed it
 	Queued        uint32                 `protobuf:"varint,11,opt,name=queued,proto3" json:"queued,omitempty"`            // own messages without a final state
 	DataFolder    string                 `protobuf:"bytes,12,opt,name=data_folder,json=dataFolder,proto3" json:"data_folder,omitempty"`
 	DiskBytes     uint64                 `protobuf:"varint,13,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`

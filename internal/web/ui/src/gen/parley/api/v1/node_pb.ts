@@ -81,7 +81,7 @@ export type GetStatusResponse = Message<"parley.api.v1.GetStatusResponse"> & {
   dhtPeers: number;
 
   /**
-   * public, private, unknown
+   * public, private, unknown; assumed: its settings say public, nobody confirmed it
    *
    * @generated from field: string reachability = 10;
    */
