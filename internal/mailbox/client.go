@@ -3,6 +3,7 @@ package mailbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -74,6 +75,7 @@ type Client struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	holders map[chat.DeviceID]Holder // at most maxHolders, who was asked least lately goes
+	near    map[[32]byte]seenRegion  // place -> the region last found around it; emptied at maxNear
 }
 
 // NewClient builds a Client and starts nothing.
@@ -88,6 +90,7 @@ func NewClient(cfg Config) (*Client, error) {
 		mint:    make(chan struct{}, 1),
 		fault:   func(string) {},
 		holders: map[chat.DeviceID]Holder{},
+		near:    map[[32]byte]seenRegion{},
 	}
 	if c.online == nil {
 		c.online = new(live.Value[int])
@@ -135,4 +138,42 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		timer.Stop()
 	}
+}
+
+const (
+	// regionLife is how long a region that was found serves the next deposits
+	// to the same mailbox: a long text is many of them.
+	regionLife = time.Minute
+	maxNear    = 256
+	// regionTimeout bounds finding the holders.
+	regionTimeout = chat.LookupTimeout
+)
+
+type seenRegion struct {
+	chat.Region
+	at time.Time
+}
+
+// region finds the nodes around a place, or answers with those found less
+// than life ago.
+func (c *Client) region(ctx context.Context, place [32]byte, life time.Duration) (chat.Region, error) {
+	c.mu.Lock()
+	known, ok := c.near[place]
+	c.mu.Unlock()
+	if age := time.Since(known.at); ok && age < life {
+		return known.Region, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, regionTimeout)
+	defer cancel()
+	found, err := c.regions.Region(bounded, place)
+	if err != nil {
+		return chat.Region{}, fmt.Errorf("finding holders: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.near) >= maxNear {
+		clear(c.near)
+	}
+	c.near[place] = seenRegion{found, time.Now()}
+	return found, nil
 }

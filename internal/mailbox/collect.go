@@ -100,11 +100,9 @@ type pickup struct {
 
 // collect asks every holder around a mailbox.
 func (c *Client) collect(ctx context.Context, box identity.Mailbox, t *tally) error {
-	find, cancel := context.WithTimeout(ctx, regionTimeout)
-	region, err := c.regions.Region(find, Place(box.ID))
-	cancel()
+	region, err := c.region(ctx, Place(box.ID), 0)
 	if err != nil {
-		return fmt.Errorf("finding holders: %w", err)
+		return err
 	}
 	line, err := c.lines.take(box.ID)
 	if err != nil {

@@ -29,8 +29,6 @@ const (
 	// a holder only wanted us to come later.
 	again = 10 * time.Minute
 	soon  = 5 * time.Second
-	// regionTimeout bounds finding the holders.
-	regionTimeout = chat.LookupTimeout
 )
 
 // batch is the parcels for one mailbox on their way.
@@ -68,11 +66,9 @@ func (c *Client) Deposit(ctx context.Context, parcels []chat.Parcel, told func([
 		return nil
 	}
 	box := parcels[0].Box
-	find, cancel := context.WithTimeout(ctx, regionTimeout)
-	region, err := c.regions.Region(find, Place(box.ID))
-	cancel()
+	region, err := c.region(ctx, Place(box.ID), regionLife)
 	if err != nil {
-		return fmt.Errorf("finding holders: %w", err)
+		return err
 	}
 	b := &batch{c: c, box: box, region: region, told: told, old: map[chat.DeviceID]bool{}}
 	for _, d := range Holders(region) {

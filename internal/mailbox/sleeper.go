@@ -17,9 +17,9 @@ const staleEnough = chat.DHTMinAsked
 // it expired. It satisfies identity.Sleepers.
 func (c *Client) Stale(ctx context.Context, key string) ([][]byte, error) {
 	place := SleeperPlace(key)
-	region, err := c.regions.Region(ctx, place)
+	region, err := c.region(ctx, place, regionLife)
 	if err != nil {
-		return nil, fmt.Errorf("finding holders: %w", err)
+		return nil, err
 	}
 	line, err := c.lines.take(place)
 	if err != nil {
