@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parley/internal/chat"
+	wirev1 "parley/internal/gen/parley/wire/v1"
 	"parley/internal/live"
 	"parley/internal/store"
 	"parley/internal/wire"
@@ -138,17 +139,28 @@ const (
 	// (N8), and at once what a full box or a long absence takes.
 	callsEach  = time.Second / 20
 	callsBurst = 400 * callsEach
+	// callBoxes compared count as one call more: each takes a look at our
+	// routing table.
+	callBoxes = 8
 )
 
-// admit takes one call of a device into account, or says when it may come.
-func (h *Host) admit(d chat.DeviceID, now time.Time) (wait time.Duration, ok bool) {
+// weight is how many calls a call counts as.
+func weight(q *wirev1.MailRequest) int {
+	r := q.GetRepair()
+	return 1 + (len(r.GetBoxes())+len(r.GetSleepers()))/callBoxes
+}
+
+// admit takes so many calls of a device into account, or says when they may
+// come.
+func (h *Host) admit(d chat.DeviceID, calls int, now time.Time) (wait time.Duration, ok bool) {
+	cost := time.Duration(calls) * callsEach
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	full, known := h.calls[d]
 	if full.Before(now) || full.Sub(now) > callsBurst { // further ahead: our clock was set back
 		full = now
 	}
-	if wait := full.Add(callsEach).Sub(now) - callsBurst; wait > 0 {
+	if wait := full.Add(cost).Sub(now) - callsBurst; wait > 0 {
 		return wait, false
 	}
 	if !known && len(h.calls) >= chat.MaxStrangers {
@@ -161,7 +173,7 @@ func (h *Host) admit(d chat.DeviceID, now time.Time) (wait time.Duration, ok boo
 			return callsEach, false // all of them are at it right now
 		}
 	}
-	h.calls[d] = full.Add(callsEach)
+	h.calls[d] = full.Add(cost)
 	return 0, true
 }
 

@@ -93,7 +93,7 @@ func (h *Host) answer(from chat.DeviceID, net string, calls []*wirev1.MailReques
 		letters = nil
 	}
 	for _, call := range calls {
-		if wait, admitted := h.admit(from, now); !admitted {
+		if wait, admitted := h.admit(from, weight(call), now); !admitted {
 			flush()
 			answers = append(answers, busy(wait))
 			continue

@@ -212,27 +212,31 @@ func TestPeersArePaced(t *testing.T) {
 	h := newTown(t).host(nil)
 	now := time.Now()
 	for i := range 400 {
-		if _, ok := h.admit("a", now); !ok {
+		if _, ok := h.admit("a", 1, now); !ok {
 			t.Fatalf("call %d of a burst waits", i)
 		}
 	}
-	wait, admitted := h.admit("a", now)
+	wait, admitted := h.admit("a", 1, now)
 	if admitted || wait != callsEach {
 		t.Errorf("call 401: %v, after %s", admitted, wait)
 	}
-	if _, ok := h.admit("a", now.Add(wait)); !ok {
+	if _, ok := h.admit("a", 1, now.Add(wait)); !ok {
 		t.Error("the wait was not enough")
 	}
-	if _, ok := h.admit("b", now); !ok {
+	heavy := &wirev1.MailRequest{Body: &wirev1.MailRequest_Repair{Repair: &wirev1.MailRepair{Boxes: make([]*wirev1.MailBoxDigest, compareBoxes)}}}
+	if w := weight(heavy); w != 1+compareBoxes/callBoxes {
+		t.Errorf("a call about %d boxes counts as %d", compareBoxes, w)
+	}
+	if _, ok := h.admit("b", 1, now); !ok {
 		t.Error("another device waits too")
 	}
 	for i := range 2 * chat.MaxStrangers {
-		h.admit(chat.DeviceID(string(rune(i))+"x"), now)
+		h.admit(chat.DeviceID(string(rune(i))+"x"), 1, now)
 	}
 	if n := len(h.calls); n > chat.MaxStrangers {
 		t.Errorf("%d callers are remembered", n)
 	}
-	if _, ok := h.admit("later", now.Add(time.Minute)); !ok {
+	if _, ok := h.admit("later", 1, now.Add(time.Minute)); !ok {
 		t.Error("callers of a minute ago fill the table")
 	}
 }
