@@ -28,6 +28,11 @@ var frameTypes = []func() proto.Message{
 	func() proto.Message { return &wirev1.Bundle{} },
 	func() proto.Message { return &wirev1.Invite{} },
 	func() proto.Message { return &wirev1.Signed{} },
+	func() proto.Message { return &wirev1.MailRequest{} },
+	func() proto.Message { return &wirev1.MailAnswer{} },
+	func() proto.Message { return &wirev1.MailCollect{} },
+	func() proto.Message { return &wirev1.MailDelete{} },
+	func() proto.Message { return &wirev1.MailReceipt{} },
 }
 
 // bombs are frames made to cost more than they weigh.
