@@ -26,7 +26,7 @@ func TestBench(t *testing.T) {
 		name string
 		run  func(*testing.T, *suite)
 	}{
-		{"store", benchStore}, {"api", benchAPI}, {"dht", benchDHT}, {"dm", benchDM}, {"node", benchNode},
+		{"store", benchStore}, {"api", benchAPI}, {"dht", benchDHT}, {"dm", benchDM}, {"node", benchNode}, {"mail", benchMail},
 	} {
 		t.Run(area.name, func(t *testing.T) { area.run(t, s) })
 	}

@@ -148,8 +148,13 @@ type bareHost struct {
 	dht *dht.IpfsDHT
 }
 
-// newBare starts a bare DHT server and joins it to guide, if there is one.
+// newBare starts a bare DHT server that keeps nothing and joins it to guide, if
+// there is one.
 func newBare(key ed25519.PrivateKey, listen string, guide *peer.AddrInfo, opts ...libp2p.Option) (*bareHost, error) {
+	return newBareDHT(key, listen, guide, dht.DisableValues(), opts...)
+}
+
+func newBareDHT(key ed25519.PrivateKey, listen string, guide *peer.AddrInfo, values dht.Option, opts ...libp2p.Option) (*bareHost, error) {
 	k, err := crypto.UnmarshalEd25519PrivateKey(key)
 	if err != nil {
 		return nil, err
@@ -165,7 +170,7 @@ func newBare(key ed25519.PrivateKey, listen string, guide *peer.AddrInfo, opts .
 		_, _ = io.Copy(s, s)
 		_ = s.Close()
 	})
-	d, err := dht.New(h, dht.Mode(dht.ModeServer), dht.ProtocolPrefix("/bare"), dht.DisableProviders(), dht.DisableValues())
+	d, err := dht.New(h, dht.Mode(dht.ModeServer), dht.ProtocolPrefix("/bare"), dht.DisableProviders(), values)
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}

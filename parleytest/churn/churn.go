@@ -46,6 +46,13 @@ func Formula(s Setup) float64 {
 	return 1 - mailbox.PredictedLoss(s.Period, s.Life, s.Length, 1-s.Drop, s.Holders)
 }
 
+// Copies is how many copies the formula's repair moves for one envelope in the
+// time of Outcome.Early: the deposit, and each period the holders that died.
+func Copies(s Setup) float64 {
+	gone := 1 - math.Exp2(-s.Period.Hours()/s.Life.Hours())
+	return float64(s.Holders) * (1 + gone*early.Hours()/s.Period.Hours())
+}
+
 // early is the time over which Outcome.Early counts.
 const early = 8 * time.Hour
 

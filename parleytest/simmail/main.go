@@ -84,7 +84,7 @@ func run(quick bool) error {
 			failed = append(failed, fmt.Errorf("%s: %w", p.name, err))
 		}
 		if p.name == "life=2h/drop=30" {
-			need := copiesNeeded(p.setup)
+			need := churn.Copies(p.setup)
 			ratio := s.early / need
 			if err := out.Encode(line{"mail.delivered", s.mean, "share", nil, nil, p.seeds}); err != nil {
 				return err
@@ -186,12 +186,4 @@ func (p *point) sum() summary {
 	}
 	s.deviation = math.Sqrt(max(0, squares-s.mean*s.mean) / max(n-1, 1))
 	return s
-}
-
-// copiesNeeded is how many copies the repair formula moves for one envelope in
-// eight hours: the deposit, and each period the share of holders that died.
-func copiesNeeded(s churn.Setup) float64 {
-	const hours = 8
-	gone := 1 - math.Exp2(-s.Period.Hours()/s.Life.Hours())
-	return float64(s.Holders) * (1 + gone*hours/s.Period.Hours())
 }
