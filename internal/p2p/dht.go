@@ -90,35 +90,6 @@ func (h *Host) buildDHT() error {
 	return nil
 }
 
-// Get asks every node it can find near key and returns the best valid value.
-// It fails with chat.ErrNotFound only when enough nodes answered that they
-// have none, and with chat.ErrUnreachable when too few answered to tell.
-func (h *Host) Get(ctx context.Context, key string) ([]byte, error) {
-	if err := h.knows(key); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, chat.LookupTimeout)
-	defer cancel()
-	trace := startTrace(ctx, "")
-	// Quorum 0: no early stop, the whole region is asked and the selector
-	// chooses among all answers; nodes with an older value are sent the best.
-	values, err := h.dht.SearchValue(trace.ctx, key, dht.Quorum(0))
-	if err != nil {
-		trace.stop()
-		return nil, fmt.Errorf("looking up record: %w", err)
-	}
-	enough := min(chat.DHTMinAsked, h.dht.RoutingTable().Size())
-	value := trace.best(values, enough)
-	answered := trace.stop().answered
-	if value != nil {
-		return value, nil
-	}
-	if answered < max(enough, 1) {
-		return nil, fmt.Errorf("looking up record: %w: %d nodes answered", chat.ErrUnreachable, answered)
-	}
-	return nil, fmt.Errorf("looking up record: %w: %d nodes have none", chat.ErrNotFound, answered)
-}
-
 // Put stores a value on the nodes nearest to key. It is published when
 // chat.DHTMinAsked of them, or all there are, took it; else it fails with
 // chat.ErrUnreachable, and the caller tries again, as it must before the

@@ -3,12 +3,9 @@ package p2p
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/routing"
-
-	"parley/internal/chat"
 )
 
 // trace follows one lookup: who answered, and over how many referrals the
@@ -17,7 +14,6 @@ type trace struct {
 	ctx    context.Context // carries the trace into the lookup
 	cancel context.CancelFunc
 	target peer.ID
-	answer chan int       // capacity 1: the newest number of answers
 	reader sync.WaitGroup // follow
 	path   tracePath      // after reader is done
 }
@@ -27,7 +23,7 @@ type tracePath struct{ answered, hops int }
 func startTrace(parent context.Context, target peer.ID) *trace {
 	ctx, cancel := context.WithCancel(parent)
 	ctx, queries := routing.RegisterForQueryEvents(ctx)
-	t := &trace{ctx: ctx, cancel: cancel, target: target, answer: make(chan int, 1)}
+	t := &trace{ctx: ctx, cancel: cancel, target: target}
 	t.reader.Go(func() { t.path = t.follow(parent, queries) })
 	return t
 }
@@ -43,7 +39,6 @@ func (t *trace) follow(parent context.Context, queries <-chan *routing.QueryEven
 			continue
 		}
 		path.answered++
-		t.tell(path.answered)
 		if _, known := depth[e.ID]; !known {
 			depth[e.ID] = 0 // from our own table
 		}
@@ -60,43 +55,6 @@ func (t *trace) follow(parent context.Context, queries <-chan *routing.QueryEven
 		}
 	}
 	return path
-}
-
-// tell replaces what best has not read yet.
-func (t *trace) tell(answered int) {
-	select {
-	case <-t.answer:
-	default:
-	}
-	t.answer <- answered // only follow writes
-}
-
-// best is the last of the improving values. When one is known, enough nodes
-// answered, and the others have been silent for chat.LookupQuiet, it does not
-// wait for their dials to time out.
-func (t *trace) best(values <-chan []byte, enough int) []byte {
-	var best []byte
-	answered := 0
-	quiet := time.NewTicker(chat.LookupQuiet)
-	defer quiet.Stop()
-	for {
-		select {
-		case v, ok := <-values:
-			if !ok {
-				return best
-			}
-			best = v
-		case answered = <-t.answer:
-			quiet.Reset(chat.LookupQuiet)
-		case <-quiet.C:
-			if best != nil && answered >= enough {
-				t.cancel()
-				for range values { // until the lookup has ended
-				}
-				return best
-			}
-		}
-	}
 }
 
 // stop ends the trace after its lookup returned.

@@ -14,7 +14,6 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"parley/internal/chat"
-	"parley/internal/wire"
 )
 
 const (
@@ -52,10 +51,22 @@ type walk struct {
 	h     *Host
 	place [32]byte
 	heard map[peer.ID]walkState
+
+	seeds  int // nodes of our own table to begin at
+	asking int // how many nodes one path asks at a time
+	// question is what each node is asked beside its neighbours.
+	question pb.Message_MessageType
+	// told takes an answer. Where it returns false the walk waits for silent
+	// nodes until they fail.
+	told func(from peer.ID, answer *pb.Message) (enough bool)
 }
 
 func newWalk(h *Host, place [32]byte) *walk {
-	return &walk{h: h, place: place, heard: map[peer.ID]walkState{}}
+	return &walk{
+		h: h, place: place, heard: map[peer.ID]walkState{},
+		seeds: paths * chat.RegionSize, asking: asking, question: pb.Message_FIND_NODE,
+		told: func(peer.ID, *pb.Message) bool { return true },
+	}
 }
 
 // found are the nodes that answered, nearest first.
@@ -73,34 +84,38 @@ func (w *walk) found() []peer.ID {
 func (w *walk) run(ctx context.Context) error { return w.from(ctx, w.place) }
 
 type walkAnswer struct {
-	path int
-	from peer.ID
-	near []*peer.AddrInfo
-	err  error
+	path   int
+	from   peer.ID
+	answer *pb.Message
+	err    error
 }
 
-// from walks to a point. It ends when the chat.RegionSize nearest nodes that
+// from walks to a point.
+func (w *walk) from(ctx context.Context, point [32]byte) error {
+	return w.toward(ctx, point, preimage(point))
+}
+
+// toward walks to a point with questions about key, which lies there. It ends when the chat.RegionSize nearest nodes that
 // each path heard of were asked, in a small network all of them, or when the
 // silent ones alone remain.
-func (w *walk) from(ctx context.Context, point [32]byte) error {
-	key := preimage(point)
+func (w *walk) toward(ctx context.Context, point [32]byte, key []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel() // before the wait
 	var known [paths][]peer.ID
-	for i, p := range w.h.dht.RoutingTable().NearestPeers(point[:], paths*chat.RegionSize) {
+	for i, p := range w.h.dht.RoutingTable().NearestPeers(point[:], w.seeds) {
 		known[i%paths] = append(known[i%paths], p)
 	}
 	answers := make(chan walkAnswer)
-	flying, good := 0, 0
+	flying, good, enough := 0, 0, false
 	ask := func(path int, p peer.ID) {
 		w.heard[p] = asked
 		flying++
 		wg.Go(func() {
-			near, err := w.h.nearest(ctx, p, key)
+			answer, err := w.h.ask(ctx, p, w.question, key)
 			select {
-			case answers <- walkAnswer{path, p, near, err}:
+			case answers <- walkAnswer{path, p, answer, err}:
 			case <-ctx.Done():
 			}
 		})
@@ -110,7 +125,7 @@ func (w *walk) from(ctx context.Context, point [32]byte) error {
 	defer quiet.Stop()
 	for {
 		for path := range known {
-			for busy[path] < asking {
+			for busy[path] < w.asking {
 				p, ok := w.next(point, known[path])
 				if !ok {
 					break
@@ -127,7 +142,7 @@ func (w *walk) from(ctx context.Context, point [32]byte) error {
 		case a = <-answers:
 			quiet.Reset(chat.LookupQuiet)
 		case <-quiet.C:
-			if good >= min(chat.DHTMinAsked, len(w.heard)-flying) && good > 0 {
+			if enough && good >= min(chat.DHTMinAsked, len(w.heard)-flying) {
 				return nil // who is silent so long is dialled in vain
 			}
 			quiet.Reset(chat.LookupQuiet)
@@ -146,7 +161,8 @@ func (w *walk) from(ctx context.Context, point [32]byte) error {
 		}
 		w.heard[a.from] = answered
 		good++
-		known[a.path] = append(known[a.path], w.learn(a.near)...)
+		enough = w.told(a.from, a.answer)
+		known[a.path] = append(known[a.path], w.learn(pb.PBPeersToPeerInfos(a.answer.GetCloserPeers()))...)
 	}
 	if good == 0 && len(w.found()) == 0 {
 		return fmt.Errorf("%w: no node answers", chat.ErrUnreachable)
@@ -212,31 +228,6 @@ func publicNet(addrs []ma.Multiaddr) string {
 		}
 	}
 	return ""
-}
-
-// nearest asks one node for those it knows nearest to a key.
-func (h *Host) nearest(ctx context.Context, p peer.ID, key []byte) ([]*peer.AddrInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	defer h.dials.want(p)()
-	s, err := h.host.NewStream(ctx, p, kadProtocol)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = s.SetDeadline(deadline)
-	}
-	ws := stream{s, deviceOf(p)}
-	var answer pb.Message
-	if err = wire.WriteFrame(ws, pb.NewMessage(pb.Message_FIND_NODE, key, 0)); err == nil {
-		err = wire.ReadFrame(ws, &answer)
-	}
-	if err != nil {
-		_ = s.Reset()
-		return nil, err
-	}
-	return pb.PBPeersToPeerInfos(answer.GetCloserPeers()), nil
 }
 
 // preimage is a key that the DHT places so near to a point that the nodes
