@@ -38,3 +38,27 @@ func TestMailBetweenTwoWhoNeverMeet(t *testing.T) {
 		}
 	})
 }
+
+// TestStrangerWritesToASleeper: the DHT has forgotten who slept for days,
+// nobody ever met them, and the holders were restarted meanwhile.
+func TestStrangerWritesToASleeper(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorld(t, 5, Options{})
+		ana, bo := w.Node(1), w.Node(2)
+		w.Pass(time.Minute) // records are out
+		for i := range w.Len() {
+			w.Kill(i)
+		}
+		w.Pass(chat.RecordLife + 12*time.Hour)
+		w.RestartAll(0, 1, 3, 4)
+		id := ana.Send(bo.Account(), "we met at the fair")
+		ana.Await(id, chat.Held)
+		w.Kill(1)
+		w.RestartAll(0, 3, 4)
+		w.Restart(2)
+		bo.AwaitText(ana.Account(), "we met at the fair", time.Minute)
+		if got := bo.Texts(ana.Account()); len(got) != 1 {
+			t.Fatalf("bo reads %q", got)
+		}
+	})
+}
