@@ -49,6 +49,7 @@ func (h *Host) NewGuest() (*Guest, error) {
 		libp2p.Identity(key), libp2p.NoListenAddrs, libp2p.UserAgent(userAgent), libp2p.DisableMetrics(),
 		libp2p.ResourceManager(limits), libp2p.ConnectionGater(h.gate), libp2p.DisableRelay(),
 		libp2p.DisableIdentifyAddressDiscovery(), libp2p.ForceReachabilityPrivate(),
+		libp2p.AddrsFactory(func([]ma.Multiaddr) []ma.Multiaddr { return nil }), // nobody calls back
 		libp2p.Security(libp2ptls.ID, libp2ptls.New),
 	}
 	if !h.cfg.Transports.NoQUIC || h.cfg.Simulated {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -16,6 +17,9 @@ import (
 const (
 	// dialAtOnce bounds the parallel dials of one round of joining.
 	dialAtOnce = 8
+	// headStart is what remembered peers have before the bootstrap peers are
+	// asked too: a dial across the world fits twice.
+	headStart = 2 * time.Second
 	// tableWait is how long the routing table may take to hold the first
 	// connected peer: it is asked two questions before.
 	tableWait = 3 * time.Second
@@ -31,8 +35,7 @@ func (h *Host) join(ctx context.Context) error {
 	h.keepGuides()
 	wait := chat.RejoinMin
 	for first := true; ; first = false {
-		h.findPeers(ctx)
-		connected := h.settle(ctx, first)
+		connected := h.meet(ctx, first)
 		if connected == 0 {
 			wait = min(2*wait, chat.RejoinMax)
 			if first {
@@ -131,10 +134,44 @@ func (h *Host) lookAgain() {
 	}
 }
 
+// meet looks for peers and settles with the first that answer: who was away
+// for long remembers many that are gone, and their dials take minutes.
+func (h *Host) meet(ctx context.Context, first bool) int {
+	var search sync.WaitGroup
+	defer search.Wait()
+	over := make(chan struct{})
+	search.Go(func() {
+		defer close(over)
+		h.findPeers(ctx)
+	})
+	for {
+		select {
+		case <-over:
+			return h.settle(ctx, first)
+		case <-h.nudge:
+			if h.connected() > 0 && (h.alone.Load() || !h.ready.Load()) {
+				h.settle(ctx, first)
+			}
+		}
+	}
+}
+
 // findPeers dials until enough are connected: first who was there before,
-// anchors ahead, then, if too few are left, the bootstrap peers.
+// anchors ahead, then, if too few answer, the bootstrap peers.
 func (h *Host) findPeers(ctx context.Context) {
-	h.dialSome(ctx, dialOrder(h.past))
+	var past sync.WaitGroup
+	defer past.Wait()
+	over := make(chan struct{})
+	past.Go(func() {
+		defer close(over)
+		h.dialSome(ctx, dialOrder(h.past))
+	})
+	start := time.NewTimer(headStart)
+	defer start.Stop()
+	select {
+	case <-over:
+	case <-start.C:
+	}
 	if h.connected() < chat.ConnsWanted {
 		h.dialSome(ctx, shuffled(h.guide))
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 
@@ -206,5 +208,38 @@ func TestLookups(t *testing.T) {
 			}
 		}
 		t.Logf("get with a third of the nodes gone: worst %v", worst)
+	})
+}
+
+// TestRejoinAmongTheDead: who was away for long remembers many that are gone,
+// and is back with the first that answers.
+func TestRejoinAmongTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, 25*time.Millisecond)
+		defer w.close()
+		for i := range 3 {
+			w.add(i, nil)
+		}
+		var gone []Peer
+		for i := range 200 {
+			key, err := crypto.UnmarshalEd25519PrivateKey(testKey(fmt.Sprint("gone", i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			id, err := peer.IDFromPrivateKey(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			gone = append(gone, Peer{Device: deviceOf(id), Addrs: []string{fmt.Sprintf("/ip4/11.9.%d.1/udp/4717/quic-v1", i)}})
+		}
+		for _, h := range w.hosts {
+			await(t, h.Host, "joined", joined)
+		}
+		began := time.Now()
+		h := w.add(3, func(c *Config) { c.Remembered = gone })
+		await(t, h.Host, "joined", joined)
+		if took := time.Since(began); took > headStart+3*time.Second {
+			t.Errorf("back after %s", took)
+		}
 	})
 }
