@@ -10,16 +10,39 @@ import (
 	"parley/internal/store"
 )
 
-// collectTime is how long private halves whose time is over stay when a device
-// was away: senders call it then, and mail comes in.
-const collectTime = time.Hour
+const (
+	// collectTime is how long private halves whose time is over stay at least
+	// when a device was away: senders call it then, and mail comes in.
+	collectTime = time.Hour
+	// collectPatience is how long they stay at most while no mail can be
+	// collected: a node without a network must not keep old keys for ever.
+	collectPatience = 24 * time.Hour
+)
 
-// eraseDue erases once the time to collect has passed.
+// Collected says that mail was collected since the start, if we collect at all:
+// what no message needs any more may be erased.
+func (k *Keys) Collected() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.collects = false
+}
+
+// Collects says that this device collects mail and has not done so yet.
+func (k *Keys) Collects() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.collects = true
+}
+
+// eraseDue erases once the time to collect has passed and mail was collected.
 func (k *Keys) eraseDue(ctx context.Context, db *store.DB, now time.Time) error {
 	k.mu.Lock()
 	at := k.erase
+	if late := k.loaded.Add(collectPatience); k.collects && !at.IsZero() && late.After(at) {
+		at = late
+	}
 	k.mu.Unlock()
-	if at.IsZero() || at.After(now) && at.Sub(now) <= collectTime { // or the clock was set back
+	if at.IsZero() || at.After(now) && at.Sub(now) <= collectPatience { // or the clock was set back
 		return nil
 	}
 	if err := db.Write(ctx, func(tx *store.Tx) error { return erase(tx, now) }); err != nil {

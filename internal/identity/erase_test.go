@@ -65,3 +65,44 @@ func TestCollectsBeforeErasing(t *testing.T) {
 		})
 	}
 }
+
+// TestErasingWaitsForTheCollector: at most a day, if no network is found.
+func TestErasingWaitsForTheCollector(t *testing.T) {
+	back := noon.Add(60 * day24)
+	for _, c := range []struct {
+		name      string
+		collected bool
+		after     time.Duration
+		kept      bool
+	}{
+		{"not collected yet", false, collectTime + time.Minute, true},
+		{"collected", true, collectTime + time.Minute, false},
+		{"no network for a day", false, collectPatience + collectTime + time.Minute, false},
+	} {
+		db := openStore(t, t.TempDir())
+		record, err := load(t, db, noon).deviceRecord(nil, 0, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := load(t, db, back)
+		k.Collects()
+		if c.collected {
+			k.Collected()
+		}
+		for after := time.Minute; after <= c.after; after += 10 * time.Minute { // through the day's new keys
+			if _, err := k.Rotate(t.Context(), db, back.Add(after)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := k.Rotate(t.Context(), db, back.Add(c.after)); err != nil {
+			t.Fatal(err)
+		}
+		read(t, db, func(tx *store.Tx) error {
+			_, _, _, err := k.PrekeyByBundle(tx, record.BundleHash)
+			if kept := err == nil; kept != c.kept {
+				t.Errorf("%s: the old prekeys are there: %v", c.name, kept)
+			}
+			return nil
+		})
+	}
+}

@@ -48,6 +48,8 @@ type Keys struct {
 	current  rotating
 	boxes    map[uint64]*seal.BoxSecret // serial -> expanded key; as many as are stored
 	taken    uint64                     // the turn that current.mail is of
+	loaded   time.Time                  // the start
+	collects bool                       // mail is still to be collected in this run
 	news     bool                       // what we publish changed outside Rotate
 	erase    time.Time                  // when to erase old private halves; zero: nothing is due
 }
@@ -73,7 +75,7 @@ func Load(ctx context.Context, db *store.DB, now time.Time) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading identity: %w", err)
 	}
-	k.erase = now.Add(collectTime)
+	k.loaded, k.erase = now, now.Add(collectTime)
 	return k, nil
 }
 

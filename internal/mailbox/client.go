@@ -113,6 +113,7 @@ const (
 // chat.CollectEvery. It returns when ctx ends.
 func (c *Client) Run(ctx context.Context) error {
 	defer c.lines.close()
+	c.keys.Collects()
 	var sweeper sync.WaitGroup
 	defer sweeper.Wait()
 	sweeper.Go(func() { c.lines.sweep(ctx) })

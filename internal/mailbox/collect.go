@@ -63,8 +63,12 @@ func (c *Client) round(ctx context.Context, past bool) bool {
 		s.Boxes, s.Asked, s.Answered = open, tally.asked, tally.answered
 		s.Last, s.Collected = time.Now(), s.Collected+tally.collected
 	})
-	if err != nil || !past {
-		return err == nil
+	if err != nil {
+		return false
+	}
+	c.keys.Collected()
+	if !past {
+		return true
 	}
 	if err := c.keys.RetireMailboxes(ctx, c.db, began); err != nil {
 		c.log.Warn("old mailboxes not retired", "cause", err)
