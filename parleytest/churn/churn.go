@@ -35,9 +35,9 @@ type Setup struct {
 
 // Outcome is what became of the envelopes.
 type Outcome struct {
-	Delivered float64 // share of envelopes that an honest node still holds
+	Delivered float64 // share of envelopes that an honest node of the region holds at the end
 	Early     float64 // copies sent per envelope in the first 8 hours, deposit included
-	Copies    float64 // honest copies per delivered envelope at the end
+	Copies    float64 // honest copies per delivered envelope at the end, outside the region too
 	Deaths    int
 }
 
@@ -93,6 +93,14 @@ type world struct {
 
 // Run plays a Setup to its end.
 func Run(s Setup) Outcome {
+	w := newWorld(s)
+	for w.step() {
+	}
+	return w.outcome()
+}
+
+// newWorld is a network in which everything was just deposited.
+func newWorld(s Setup) *world {
 	w := &world{Setup: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), nodes: make([]node, s.Nodes), boxes: make([]box, s.Boxes)}
 	for i := range w.nodes {
 		w.bear(i)
@@ -112,27 +120,32 @@ func Run(s Setup) Outcome {
 	if s.Kill > 0 {
 		w.at(s.Kill, event{killHalf, 0, 0})
 	}
-	for len(w.events) > 0 && w.events[0].time <= s.Length {
+	return w
+}
+
+// step lets the next event happen, and is false when the time is over.
+func (w *world) step() bool {
+	more := len(w.events) > 0 && w.events[0].time <= w.Length
+	if w.now <= early && (!more || w.events[0].time > early) {
+		w.sentBy = w.sent
+	}
+	if more {
 		e := heap.Pop(&w.events).(timed)
-		if w.now <= early && e.time > early {
-			w.sentBy = w.sent
-		}
 		w.now = e.time
 		w.happen(e.event)
 	}
-	if w.now <= early {
-		w.sentBy = w.sent
-	}
-	return w.outcome()
+	return more
 }
 
 func (w *world) outcome() Outcome {
 	out := Outcome{Deaths: w.deaths, Early: float64(w.sentBy) / float64(w.Boxes)}
-	for _, b := range w.boxes {
-		if b.copies > 0 {
-			out.Delivered++
-			out.Copies += float64(b.copies)
+	for b, x := range w.boxes {
+		// The receiver asks the region, nobody else.
+		if !slices.ContainsFunc(x.near[:w.Holders], func(i int) bool { return w.nodes[i].honest && w.nodes[i].has(b) }) {
+			continue
 		}
+		out.Delivered++
+		out.Copies += float64(x.copies)
 	}
 	out.Copies /= max(out.Delivered, 1)
 	out.Delivered /= float64(w.Boxes)

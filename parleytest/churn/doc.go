@@ -3,8 +3,10 @@
 // repair by the product's own rules and constants (internal/mailbox).
 //
 // Callers: parleytest/simmail and parleytest/bench.
-// What it leaves out: transport, receipts, quotas and the receiver's own
-// re-deposits. A repair takes no time, and a dropper signs, answers every
-// digest as if it held all, and is never caught.
+// What it leaves out: transport, receipts, the bytes of digests, quotas, and
+// the sender's deposits again. Nothing expires: a Length stays within
+// chat.MailLife. A repair takes no time, every node sees the whole network, and
+// a dropper signs, answers every digest as if it held all, and is never caught.
+// Invariants: a copy is on a live honest node; a message without one is lost.
 // Goroutines: none; Run is deterministic for its Setup.
 package churn
