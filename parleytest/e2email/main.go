@@ -42,6 +42,7 @@ type plan struct {
 	warm               time.Duration // before anybody writes: holders get known
 	settle             time.Duration // of returned receivers: their receipts go out by mail
 	deadline           time.Duration
+	level              string // of the people's logs
 }
 
 var (
@@ -50,10 +51,10 @@ var (
 		infra: 2, holders: 30, senders: 4, receivers: 4, messages: 1000, strangers: 4, dropPercent: 30,
 		speed: 60, life: 2 * time.Minute, sleep: 12 * time.Minute, warm: 75 * time.Second, settle: 40 * time.Second, deadline: 40 * time.Minute,
 	}
-	// The same laws in little: 2 h median life and 1 h of sleep.
+	// The same laws in little: 2 h median life and 40 min of sleep.
 	short = plan{
 		infra: 1, holders: 14, senders: 2, receivers: 2, messages: 60, strangers: 1, dropPercent: 30,
-		speed: 240, life: 30 * time.Second, sleep: 15 * time.Second, warm: 18 * time.Second, settle: 8 * time.Second, deadline: 5 * time.Minute,
+		speed: 120, life: time.Minute, sleep: 20 * time.Second, warm: 5 * time.Second, settle: 8 * time.Second, deadline: 5 * time.Minute,
 	}
 )
 
@@ -75,6 +76,7 @@ func main() {
 		keep    = flag.Bool("keep", false, "keep the data folders")
 		seed    = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the killing")
 		holders = flag.Int("holders", 0, "holders, instead of the plan's")
+		level   = flag.String("level", "info", "log level of the people's nodes: info or debug")
 		asleep  = flag.Duration("sleep", 0, "of receivers, instead of the plan's")
 	)
 	flag.Parse()
@@ -93,6 +95,7 @@ func main() {
 	ctx, cancel := context.WithTimeout(ctx, p.deadline)
 	defer cancel()
 	log.Printf("seed %d", *seed)
+	p.level = *level
 	if err := run(ctx, p, *bin, *lines, *keep, *seed); err != nil {
 		stop()
 		log.Fatalf("e2e-mail: FAIL: %v", err)

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -221,4 +224,37 @@ func await(ctx context.Context, limit time.Duration, done func() bool) bool {
 		}
 	}
 	return true
+}
+
+// stuck says why messages of ours are not with anybody.
+func (p *person) stuck(ctx context.Context) (out []string) {
+	if !p.Running() {
+		return nil
+	}
+	p.mu.Lock()
+	var ids []string
+	for id, state := range p.state {
+		if state < apiv1.Delivery_DELIVERY_HELD {
+			ids = append(ids, id)
+		}
+	}
+	p.mu.Unlock()
+	for _, id := range ids[:min(len(ids), 3)] {
+		why, err := p.API.Messages.ExplainMessage(ctx, &apiv1.ExplainMessageRequest{Id: id})
+		if err != nil {
+			return append(out, err.Error())
+		}
+		text := fmt.Sprintf("%s of %s: %s", id[:8], p.Name(), why.Summary)
+		for _, d := range why.Devices {
+			text += fmt.Sprintf(" [%s %s %s, %d tries]", d.Device, d.Delivery, d.Reason, d.Attempts)
+		}
+		out = append(out, text)
+	}
+	return append(out, fmt.Sprintf("%d of %s in all", len(ids), p.Name()))
+}
+
+// said reports whether the node's log has a line with some words.
+func (p *person) said(words string) bool {
+	log, err := os.ReadFile(filepath.Join(p.Dir, "out.log"))
+	return err == nil && bytes.Contains(log, []byte(words))
 }

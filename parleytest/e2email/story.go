@@ -130,10 +130,14 @@ func (s *story) tell(ctx context.Context) error {
 	return nil
 }
 
-// publish waits until the network finds every receiver by id. An infra node
-// asks: what it learns stays off the holders.
+// publish waits until the network has taken every receiver's records, and a
+// node that never met them finds them by id. An infra node asks: what it
+// learns stays off the holders.
 func (s *story) publish(ctx context.Context) error {
 	for _, r := range s.receivers {
+		if !await(ctx, publishTime, func() bool { return r.said("records published") }) {
+			return fmt.Errorf("the records of %s were not published", r.Name())
+		}
 		if !await(ctx, publishTime, func() bool {
 			found, err := s.w.infra[0].API.Network.FindPeer(ctx, &apiv1.FindPeerRequest{Who: r.Account})
 			return err == nil && slices.ContainsFunc(found.Devices, func(d *apiv1.FoundDevice) bool { return d.Source == "dht" })
@@ -160,7 +164,7 @@ func (s *story) greet(ctx context.Context) error {
 	if !await(ctx, meetTime, func() bool {
 		return s.all(func(p *pair) int { return p.from.count([]string{p.hello}, apiv1.Delivery_DELIVERY_HELD) })
 	}) {
-		return fmt.Errorf("first words are not kept: %s", s.states())
+		return fmt.Errorf("first words are not kept: %s", s.stuck(ctx))
 	}
 	return nil
 }
@@ -184,7 +188,7 @@ func (s *story) answer(ctx context.Context) error {
 	if !await(ctx, meetTime, func() bool {
 		return s.all(func(p *pair) int { return p.to.count([]string{p.answer}, apiv1.Delivery_DELIVERY_HELD) })
 	}) {
-		return fmt.Errorf("answers are not kept")
+		return fmt.Errorf("answers are not kept: %s", s.stuck(ctx))
 	}
 	return nil
 }
@@ -224,7 +228,7 @@ func (s *story) write(ctx context.Context) error {
 		return s.sum(func(p *pair) int { return p.from.count(p.ids, apiv1.Delivery_DELIVERY_HELD) })
 	}
 	if !await(ctx, heldTime, func() bool { return held() == s.w.plan.messages }) {
-		log.Printf("  only %d of %d messages are kept: %s", held(), s.w.plan.messages, s.states())
+		log.Printf("  only %d of %d messages are kept: %s", held(), s.w.plan.messages, s.stuck(ctx))
 	}
 	log.Printf("  %d kept %s after the first", held(), time.Since(began).Round(time.Second))
 	return ctx.Err()
@@ -237,17 +241,13 @@ func (s *story) sum(of func(*pair) int) (n int) {
 	return n
 }
 
-// states counts the states of all own messages, for a failure.
-func (s *story) states() string {
-	counts := map[string]int{}
-	for _, p := range s.senders {
-		p.mu.Lock()
-		for _, d := range p.state {
-			counts[d.String()]++
-		}
-		p.mu.Unlock()
+// stuck says where messages are that got nowhere, for a failure.
+func (s *story) stuck(ctx context.Context) string {
+	var out []string
+	for _, p := range append(append([]*person(nil), s.senders...), s.receivers...) {
+		out = append(out, p.stuck(ctx)...)
 	}
-	return fmt.Sprint(counts)
+	return strings.Join(out, "; ")
 }
 
 // sleep counts from when the senders went down: the receivers sleep longer.
@@ -262,6 +262,11 @@ func (s *story) receive(ctx context.Context) error {
 	began := time.Now()
 	await(ctx, returnTime, func() bool { return here() == s.w.plan.messages })
 	log.Printf("  %d of %d messages here after %s", here(), s.w.plan.messages, time.Since(began).Round(100*time.Millisecond))
+	for _, p := range s.pairs {
+		if n := p.to.seen(p.ids); n < len(p.ids) {
+			log.Printf("  %s to %s, strangers: %t: %d of %d here", p.from.Name(), p.to.Name(), p.stranger, n, len(p.ids))
+		}
+	}
 	process.Pause(ctx, s.w.plan.settle)
 	for _, p := range s.pairs {
 		twice, wrong, err := p.shown(ctx)

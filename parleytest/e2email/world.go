@@ -89,6 +89,7 @@ func (w *world) node(name string) *process.Process {
 // person is a node that writes and reads.
 func (w *world) person(name string) *process.Process {
 	p := w.node(name)
+	p.Env = append(p.Env, "PARLEY_LOG_LEVEL="+w.plan.level)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.people = append(w.people, p)
