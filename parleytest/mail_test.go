@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	apiv1 "parley/gen/parley/api/v1"
 	"parley/internal/chat"
+	"parley/internal/identity"
 )
 
 // TestMailBetweenTwoWhoNeverMeet: neither is up when the other is, and nobody
@@ -23,7 +25,7 @@ func TestMailBetweenTwoWhoNeverMeet(t *testing.T) {
 		ana.Await(id, chat.Held)
 		t.Logf("held after %s", time.Since(began))
 		w.Kill(1)
-		w.Pass(12 * time.Hour)
+		w.Pass(3 * time.Hour)
 		w.Restart(2)
 		bo.AwaitText(ana.Account(), "two", time.Minute)
 		w.Pass(time.Minute) // his receipt goes by mail
@@ -59,6 +61,40 @@ func TestStrangerWritesToASleeper(t *testing.T) {
 		bo.AwaitText(ana.Account(), "we met at the fair", time.Minute)
 		if got := bo.Texts(ana.Account()); len(got) != 1 {
 			t.Fatalf("bo reads %q", got)
+		}
+	})
+}
+
+// TestBlockMovesTheMailbox: whoever was blocked knows no mailbox of ours any
+// more, everybody else's mail still arrives.
+func TestBlockMovesTheMailbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWorld(t, 6, Options{})
+		ana, bo, eve := w.Node(1), w.Node(2), w.Node(3)
+		w.Befriend(1, 2)
+		w.Befriend(2, 3)
+		ana.Await(ana.Send(bo.Account(), "one"), chat.Delivered)
+		eve.Await(eve.Send(bo.Account(), "spam"), chat.Delivered)
+		w.Pass(time.Minute)
+		before := bo.Inside().Keys().Announced(time.Now())
+		if _, err := bo.Client().People.Block(t.Context(), &apiv1.BlockRequest{Account: string(eve.Account())}); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range bo.Inside().Keys().Announced(time.Now()) {
+			if slices.ContainsFunc(before, func(o identity.Mailbox) bool { return o.ID == m.ID }) {
+				t.Error("a mailbox that the blocked one knows is still announced")
+			}
+		}
+		w.Pass(time.Minute) // the new record is out
+		w.Kill(2)
+		id := ana.Send(bo.Account(), "two")
+		ana.Await(id, chat.Held)
+		eve.Await(eve.Send(bo.Account(), "more spam"), chat.Held) // and learns nothing
+		w.Kill(1)
+		w.Restart(2)
+		bo.AwaitText(ana.Account(), "two", time.Minute)
+		if got := bo.Texts(eve.Account()); slices.Contains(got, "more spam") {
+			t.Errorf("bo reads %q of somebody blocked", got)
 		}
 	})
 }
