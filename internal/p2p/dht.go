@@ -81,12 +81,13 @@ func (h *Host) buildDHT() error {
 		dht.DisableProviders(), // until rooms need rendezvous
 		dht.OnRequestHook(entrance.check),
 		dht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return h.worthDialing("", addrs) }),
-		dht.RoutingTablePeerDiversityFilter(newDiversity(h.host, h.departed)),
+		dht.RoutingTablePeerDiversityFilter(newDiversity(h.host)),
 	)
 	if err != nil {
 		return fmt.Errorf("building dht: %w", err)
 	}
 	entrance.table = h.dht.RoutingTable()
+	h.countDepartures()
 	return nil
 }
 

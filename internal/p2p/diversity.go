@@ -18,7 +18,6 @@ import (
 // and the groups are ours, by the peer's connections.
 type diversity struct {
 	host host.Host
-	gone func() // told of each peer that left the table
 
 	mu      sync.Mutex
 	nets    map[peer.ID]netip.Prefix // peer in the table -> its network; as large as the table
@@ -31,10 +30,9 @@ type bucketNet struct {
 	net    netip.Prefix
 }
 
-func newDiversity(h host.Host, gone func()) *diversity {
+func newDiversity(h host.Host) *diversity {
 	return &diversity{
 		host:    h,
-		gone:    gone,
 		nets:    make(map[peer.ID]netip.Prefix),
 		table:   make(map[netip.Prefix]int),
 		buckets: make(map[bucketNet]int),
@@ -80,7 +78,6 @@ func (d *diversity) countLocked(g peerdiversity.PeerGroupInfo, prefix netip.Pref
 
 // Decrement forgets a peer that left the table.
 func (d *diversity) Decrement(g peerdiversity.PeerGroupInfo) {
-	d.gone()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	prefix, ok := d.nets[g.Id]

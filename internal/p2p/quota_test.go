@@ -125,7 +125,7 @@ func TestNewKeysQuota(t *testing.T) {
 }
 
 func TestDiversity(t *testing.T) {
-	d := newDiversity(nil, func() {})
+	d := newDiversity(nil)
 	spread := netip.MustParsePrefix("9.9.9.0/24")
 	enter := func(i, bucket int) {
 		g := peerdiversity.PeerGroupInfo{Id: peer.ID(fmt.Sprint(i)), Cpl: bucket}

@@ -30,7 +30,7 @@ func joinedWorld(t *testing.T, n int) *simWorld {
 
 func TestRegionIsTheNearestNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const n, places = 70, 12
+		const n, places = 62, 8
 		w := joinedWorld(t, n)
 		defer w.close()
 		var all []peer.ID
@@ -71,6 +71,9 @@ func TestRegionIsTheNearestNodes(t *testing.T) {
 		}
 		if size := asker.size.nodes(); size < n/2 || size > 2*n {
 			t.Errorf("estimate of %d nodes, there are %d", size, n)
+		}
+		if left := asker.Departures().Load(); left != 0 {
+			t.Errorf("%d nodes are counted as gone; all are there", left)
 		}
 		first := w.hosts[0].Device()
 		if asker.KnownFor(first) == 0 || asker.KnownFor("nobody") != 0 {
