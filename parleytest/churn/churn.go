@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -73,9 +74,9 @@ func (n *node) has(box int) bool { return n.claims[box/64]>>(box%64)&1 == 1 }
 
 type box struct {
 	place  uint64
-	near   []int // nearest nodes in order; complete as far as it goes
-	copies int   // on honest nodes
-	full   bool  // all holders claim it
+	near   []int  // nearest nodes in order; all up to edge
+	edge   uint64 // distance
+	copies int    // on honest nodes
 }
 
 type world struct {
@@ -83,6 +84,7 @@ type world struct {
 	rng    *rand.Rand
 	nodes  []node
 	boxes  []box
+	full   []uint64 // one bit a box: all its holders claim it
 	events events
 	now    time.Duration
 	sent   int
@@ -101,7 +103,7 @@ func Run(s Setup) Outcome {
 
 // newWorld is a network in which everything was just deposited.
 func newWorld(s Setup) *world {
-	w := &world{Setup: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), nodes: make([]node, s.Nodes), boxes: make([]box, s.Boxes)}
+	w := &world{Setup: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), nodes: make([]node, s.Nodes), boxes: make([]box, s.Boxes), full: make([]uint64, s.Boxes/64+1)}
 	for i := range w.nodes {
 		w.bear(i)
 	}
@@ -222,13 +224,17 @@ func (w *world) lose(i int) {
 	w.deaths++
 	w.lived += w.now - n.born
 	for b := range w.boxes {
+		x := &w.boxes[b]
 		if n.honest && n.has(b) {
-			w.boxes[b].copies--
+			x.copies--
 		}
-		if at := slices.Index(w.boxes[b].near, i); at >= 0 {
-			w.boxes[b].near = slices.Delete(w.boxes[b].near, at, at+1)
+		if w.far(b, i) > x.edge {
+			continue
+		}
+		if at := slices.Index(x.near, i); at >= 0 {
+			x.near = slices.Delete(x.near, at, at+1)
 			if at < w.Holders {
-				w.boxes[b].full = false
+				w.setFull(b, false)
 			}
 		}
 	}
@@ -242,19 +248,19 @@ func (w *world) replace(i int) {
 		w.planRepair(i, w.rng.Float64())
 	}
 	for b := range w.boxes {
-		if len(w.boxes[b].near) < w.Holders {
+		x := &w.boxes[b]
+		if len(x.near) < w.Holders {
 			w.search(b)
 			continue
 		}
-		x := &w.boxes[b]
-		at, _ := slices.BinarySearchFunc(x.near, w.far(b, i), func(j int, far uint64) int { return cmp.Compare(w.far(b, j), far) })
-		if at == len(x.near) {
+		if w.far(b, i) > x.edge {
 			continue // others that we do not list may be nearer
 		}
+		at, _ := slices.BinarySearchFunc(x.near, w.far(b, i), func(j int, far uint64) int { return cmp.Compare(w.far(b, j), far) })
 		x.near = slices.Insert(x.near, at, i)
-		x.near = x.near[:min(len(x.near), w.Holders+spare)]
+		w.trim(b)
 		if at < w.Holders {
-			x.full = false
+			w.setFull(b, false)
 		}
 	}
 }
@@ -271,8 +277,24 @@ func (w *world) search(b int) {
 		}
 	}
 	slices.SortFunc(x.near, func(i, j int) int { return cmp.Compare(w.far(b, i), w.far(b, j)) })
-	x.near = x.near[:min(len(x.near), w.Holders+spare)]
-	x.full = false
+	x.edge = math.MaxUint64
+	w.trim(b)
+	w.setFull(b, false)
+}
+
+// trim bounds the list of nodes near a box.
+func (w *world) trim(b int) {
+	if x := &w.boxes[b]; len(x.near) > w.Holders+spare {
+		x.near = x.near[:w.Holders+spare]
+		x.edge = w.far(b, x.near[len(x.near)-1])
+	}
+}
+
+func (w *world) setFull(b int, full bool) {
+	w.full[b/64] &^= 1 << (b % 64)
+	if full {
+		w.full[b/64] |= 1 << (b % 64)
+	}
 }
 
 // deposit gives box b's envelope to every holder that lacks it.
@@ -289,7 +311,7 @@ func (w *world) deposit(b int) {
 			x.copies++
 		}
 	}
-	x.full = true
+	w.setFull(b, true)
 }
 
 // mend is node i's repair of all that it holds.
@@ -299,9 +321,9 @@ func (w *world) mend(i int) {
 	if !n.honest {
 		return
 	}
-	for b := range w.boxes {
-		if !w.boxes[b].full && n.has(b) {
-			w.deposit(b)
+	for at, claims := range n.claims {
+		for left := claims &^ w.full[at]; left != 0; left &= left - 1 {
+			w.deposit(at*64 + bits.TrailingZeros64(left))
 		}
 	}
 }
