@@ -63,7 +63,7 @@ func TestSleeperIsFound(t *testing.T) {
 			DeviceRecordKey(ana.deviceID()):   {old, []byte("garbage"), device, newPerson("bo").deviceRecord()},
 			AccountRecordKey(ana.accountID()): {ana.accountRecord()},
 		}
-		time.Sleep(noon.Add(10 * 24 * time.Hour).Sub(time.Now()))
+		time.Sleep(time.Until(noon.Add(10 * 24 * time.Hour)))
 		m, err := w.dir.Account(t.Context(), ana.accountID())
 		if err != nil || !m.Lists(ana.deviceID()) {
 			t.Fatalf("account: %v, %v", m, err)

@@ -266,3 +266,27 @@ func TestRunCollectsAtOnceAndOnReturn(t *testing.T) {
 		ana.lines.close()
 	})
 }
+
+// TestFalseReceiptsProveNothing: who signs with another's key, or for other
+// mail, is nobody's keeper.
+func TestFalseReceiptsProveNothing(t *testing.T) {
+	inParish(t, 13, func(w *parish) {
+		ana, bo := w.join("ana"), w.join("bo")
+		w.holders[0].key, w.holders[1].key = w.holders[2].key, w.holders[2].key
+		last := ana.leave(bo.parcels(1, true))
+		if k := last[len(last)-1][0]; k.Held || len(k.Receipts) != 11 {
+			t.Errorf("held %v with %d receipts", k.Held, len(k.Receipts))
+		}
+		// One envelope's receipts do not count for another.
+		parcels := bo.parcels(2, true)
+		first := ana.leave(parcels[:1])
+		for _, h := range w.holders[4:] {
+			h.down = true
+		}
+		parcels[1].Known = first[len(first)-1][0].Receipts
+		last = ana.leave(parcels[1:])
+		if n := len(last[len(last)-1][0].Receipts); n != 2 {
+			t.Errorf("%d receipts, want those of this round alone", n)
+		}
+	})
+}

@@ -83,13 +83,7 @@ func (c *Client) Deposit(ctx context.Context, parcels []chat.Parcel, told func([
 		return fmt.Errorf("finding holders: %w: nobody else is there", chat.ErrUnreachable)
 	}
 	for _, p := range parcels {
-		it := item{Parcel: p, stamp: p.Stamp, proofs: map[chat.DeviceID][]byte{}}
-		for _, signed := range p.Known {
-			if r, d, err := openReceipt(signed); err == nil && r.Expires > time.Now().Unix() {
-				it.proofs[d] = signed
-			}
-		}
-		b.items = append(b.items, it)
+		b.items = append(b.items, item{Parcel: p, stamp: p.Stamp, proofs: map[chat.DeviceID][]byte{}})
 	}
 	line, err := c.lines.take(box.ID)
 	if err != nil {
@@ -104,6 +98,7 @@ func (c *Client) Deposit(ctx context.Context, parcels []chat.Parcel, told func([
 	if err := b.wrap(ctx, chat.StampBits); err != nil {
 		return fmt.Errorf("leaving mail: %w", err)
 	}
+	b.recall()
 	b.goRound(ctx, line)
 	if bits := b.wanted(); bits > 0 && ctx.Err() == nil {
 		if err := b.wrap(ctx, bits); err != nil {
@@ -140,6 +135,24 @@ func (b *batch) wrap(ctx context.Context, bits int) error {
 		it.id = sha256.Sum256(it.envelope)
 	}
 	return nil
+}
+
+// recall counts the receipts of earlier deposits of the same envelopes.
+func (b *batch) recall() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.items {
+		for _, signed := range b.items[i].Known {
+			if r, d, err := openReceipt(signed); err == nil && b.proves(r, i) {
+				b.items[i].proofs[d] = signed
+			}
+		}
+	}
+}
+
+// proves reports whether a receipt is for an item and still holds.
+func (b *batch) proves(r *wirev1.MailReceipt, i int) bool {
+	return [32]byte(r.EnvelopeHash) == b.items[i].id && chat.MailboxID(r.MailboxId) == b.box.ID && r.Expires > time.Now().Unix()
 }
 
 // mine makes one stamp at a time, so that a crowd of them takes one core.
@@ -212,7 +225,7 @@ func (b *batch) answered(d chat.DeviceID, i int, a *wirev1.MailAnswer) error {
 	switch a.Status {
 	case wirev1.Status_STATUS_OK:
 		r, signer, err := openReceipt(a.Receipt)
-		if err == nil && (signer != d || [32]byte(r.EnvelopeHash) != b.items[i].id || chat.MailboxID(r.MailboxId) != b.box.ID || r.Expires <= time.Now().Unix()) {
+		if err == nil && (signer != d || !b.proves(r, i)) {
 			err = fmt.Errorf("%w: receipt for something else", chat.ErrInvalid)
 		}
 		if err != nil {

@@ -37,7 +37,6 @@ type holder struct {
 	guest  *store.Guest
 	device chat.DeviceID
 	down   bool
-	lies   bool // signs for everybody with the key of another
 }
 
 func newParish(t testing.TB, n int) *parish {
