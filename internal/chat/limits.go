@@ -116,9 +116,13 @@ const (
 	// outbound ones are never trimmed, so a flood of inbound cannot cut us off (N2).
 	ConnsWanted    = 16
 	ConnsProtected = 8
+	// ProtectedNets is the least number of /16s that the protected lie in (D1).
+	ProtectedNets = 6
 	// Anchors are the outbound peers that stood longest, dialled first after a
 	// restart: who fills our lists in the meantime cannot replace all (D1).
 	Anchors = 4
+	// FeelerEvery is how often a node in a new network is dialled (D1).
+	FeelerEvery = 2 * time.Minute
 	// ConnsInbound and the per-address caps stop connection floods. The
 	// library's 8 per address refuses honest users behind one NAT (N2).
 	ConnsInbound     = 128
@@ -188,6 +192,8 @@ const (
 	// TablePerNet and BucketPerNet bound one /24 or /48 in the table (D1).
 	TablePerNet  = 3
 	BucketPerNet = 2
+	// TableInserts a minute enter one bucket of the table, after a first fill (D6).
+	TableInserts = 10
 	// LookupTimeout ends a lookup whose peers do not answer.
 	LookupTimeout = 30 * time.Second
 	// LookupQuiet is how long silent nodes hold up a lookup that has an answer

@@ -68,7 +68,7 @@ func (h *Host) buildDHT() error {
 	case h.cfg.Infra, h.cfg.Loopback, h.cfg.Simulated:
 		mode = dht.ModeServer
 	}
-	entrance := newEntrance(h)
+	entrance, rules := newEntrance(h), newDiversity(h.host)
 	var err error
 	h.dht, err = dht.New(kadHost{h.host, h, entrance},
 		dht.ProtocolPrefix(kadPrefix),
@@ -81,13 +81,13 @@ func (h *Host) buildDHT() error {
 		dht.DisableProviders(), // until rooms need rendezvous
 		dht.OnRequestHook(entrance.check),
 		dht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr { return h.worthDialing("", addrs) }),
-		dht.RoutingTablePeerDiversityFilter(newDiversity(h.host)),
+		dht.RoutingTablePeerDiversityFilter(rules),
 	)
 	if err != nil {
 		return fmt.Errorf("building dht: %w", err)
 	}
 	entrance.table = h.dht.RoutingTable()
-	h.countDepartures()
+	h.watchTable(&rules.pace)
 	return nil
 }
 

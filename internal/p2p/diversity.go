@@ -3,6 +3,7 @@ package p2p
 import (
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p-kbucket/peerdiversity"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -18,6 +19,7 @@ import (
 // and the groups are ours, by the peer's connections.
 type diversity struct {
 	host host.Host
+	pace tablePace
 
 	mu      sync.Mutex
 	nets    map[peer.ID]netip.Prefix // peer in the table -> its network; as large as the table
@@ -44,11 +46,15 @@ var anyAddr = ma.StringCast("/ip4/192.0.2.1")
 // PeerAddresses makes the library ask Allow exactly once for each peer.
 func (d *diversity) PeerAddresses(peer.ID) []ma.Multiaddr { return []ma.Multiaddr{anyAddr} }
 
-// Allow reports whether a peer's network has room in table and bucket.
+// Allow reports whether a peer's network has room in table and bucket, and the
+// bucket has not taken too many of late.
 func (d *diversity) Allow(g peerdiversity.PeerGroupInfo) bool {
 	prefix, ok := d.netOf(g.Id)
 	if !ok {
 		return true
+	}
+	if !d.pace.allows(g.Cpl, time.Now()) {
+		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

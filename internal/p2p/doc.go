@@ -7,7 +7,7 @@
 // Invariants: a device that Gate refuses gets no connection and no answer; a
 // record leaves or enters only after its namespace's validator said yes; every
 // queue, map and handler pool here is bounded by a constant of chat/limits.go.
-// Goroutines: Run owns the join, refresh and status loops; each incoming
+// Goroutines: Run owns the join, feeler and status loops; each incoming
 // stream is served on the goroutine libp2p made for it, counted, and waited
 // for by Run.
 package p2p

@@ -131,6 +131,7 @@ func (h *Host) Run(ctx context.Context) error {
 	group, loops := errgroup.WithContext(ctx)
 	group.Go(func() error { return watch.run(loops) })
 	group.Go(func() error { return h.join(loops) })
+	group.Go(func() error { return h.feel(loops) })
 	if h.cfg.MDNS && !h.cfg.Loopback && !h.cfg.Simulated {
 		group.Go(func() error { return h.runLAN(loops) })
 	}

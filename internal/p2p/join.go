@@ -182,7 +182,7 @@ func dialOrder(past []peer.AddrInfo) []peer.AddrInfo {
 	return slices.Concat(past[:anchors], shuffled(past[anchors:]))
 }
 
-func shuffled(peers []peer.AddrInfo) []peer.AddrInfo {
+func shuffled[T any](peers []T) []T {
 	out := slices.Clone(peers)
 	rand.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out
@@ -200,15 +200,19 @@ func (h *Host) dialSome(ctx context.Context, peers []peer.AddrInfo) {
 			continue
 		}
 		group.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
-			defer cancel()
-			if err := h.host.Connect(ctx, p); err != nil {
-				h.log.Debug("peer not reached", "peer", deviceOf(p.ID).Short(), "error", err)
-			}
+			h.dialOne(ctx, p)
 			return nil
 		})
 	}
 	_ = group.Wait() // its functions return nil
+}
+
+func (h *Host) dialOne(ctx context.Context, p peer.AddrInfo) {
+	ctx, cancel := context.WithTimeout(ctx, chat.DialTimeout)
+	defer cancel()
+	if err := h.host.Connect(ctx, p); err != nil {
+		h.log.Debug("peer not reached", "peer", deviceOf(p.ID).Short(), "error", err)
+	}
 }
 
 // jitter spreads d over ± 20 %, so that a crowd that lost the same peer does

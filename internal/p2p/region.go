@@ -195,17 +195,3 @@ func (h *Host) KnownFor(d chat.DeviceID) time.Duration { return h.met.since(d, t
 
 // Departures counts the nodes that left our routing table in this run.
 func (h *Host) Departures() *live.Value[int] { return &h.departures }
-
-// countDepartures counts whom the routing table drops because it is gone. Who
-// only made room for another is still connected. It runs before the host
-// listens or dials, so nobody else looks at the table yet.
-func (h *Host) countDepartures() {
-	table := h.dht.RoutingTable()
-	removed := table.PeerRemoved
-	table.PeerRemoved = func(p peer.ID) {
-		removed(p)
-		if h.host.Network().Connectedness(p) != network.Connected {
-			h.departures.Set(int(h.left.Add(1)))
-		}
-	}
-}

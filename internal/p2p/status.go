@@ -8,7 +8,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 
@@ -86,26 +85,6 @@ func (w *watcher) note(e any) {
 		w.h.lookAgain()
 	}
 }
-
-// protect keeps the first outbound connections through a flood (N2).
-func (h *Host) protect(id peer.ID) {
-	conns := h.host.ConnManager()
-	protected := 0
-	for _, p := range h.host.Network().Peers() {
-		if conns.IsProtected(p, protectTag) {
-			protected++
-		}
-	}
-	outbound := slices.ContainsFunc(h.host.Network().ConnsToPeer(id), func(c network.Conn) bool {
-		return c.Stat().Direction == network.DirOutbound && !c.Stat().Limited
-	})
-	if outbound && protected < chat.ConnsProtected {
-		conns.Protect(id, protectTag)
-	}
-}
-
-// protectTag is ours in the connection manager.
-const protectTag = "parley"
 
 func (h *Host) refreshStatus() {
 	s := Status{
