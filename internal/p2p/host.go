@@ -163,6 +163,7 @@ func (h *Host) Close() error {
 		errs = append(errs, fmt.Errorf("closing host: %w", err))
 	}
 	<-h.pool.close()
+	h.pool.beside.Wait()
 	return errors.Join(errs...)
 }
 

@@ -2,9 +2,10 @@ package p2p
 
 import "sync"
 
-// pool counts running handlers.
+// pool counts running handlers, and what they leave to be done beside them.
 type pool struct {
-	slots chan struct{} // one for each running handler
+	slots  chan struct{}  // one for each running handler
+	beside sync.WaitGroup // of run; each has a slot too
 
 	mu     sync.Mutex
 	closed chan struct{} // closed when no handler runs after close; nil while open
@@ -36,6 +37,18 @@ func (p *pool) leave() {
 	if p.closed != nil && p.active == 0 {
 		close(p.closed)
 	}
+}
+
+// run runs fn beside the caller, and fails as enter does.
+func (p *pool) run(fn func()) bool {
+	if !p.enter() {
+		return false
+	}
+	p.beside.Go(func() {
+		defer p.leave()
+		fn()
+	})
+	return true
 }
 
 // close lets nobody in any more; the channel is closed when all have left.

@@ -116,15 +116,14 @@ func (s *search) spread() {
 		if bytes.Equal(s.values[p], s.best) {
 			continue
 		}
-		if !s.h.pool.enter() {
-			return // busy or closing: the next publication repairs too
-		}
-		go func() {
-			defer s.h.pool.leave() // which Close waits for
+		ran := s.h.pool.run(func() {
 			if err := s.h.putTo(context.Background(), p, rec); err != nil {
 				s.h.log.Debug("record not repaired", "peer", deviceOf(p).Short(), "error", err)
 			}
-		}()
+		})
+		if !ran {
+			return // busy or closing: the next publication repairs too
+		}
 	}
 }
 
