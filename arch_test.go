@@ -22,7 +22,7 @@ import (
 var floors = map[string]int{
 	"cmd/parley": 7, "internal/cli": 7, "internal/tui": 7, "parleytest": 7, "parleytest/e2e": 7, "parleytest/e2email": 7, "parleytest/nat": 7, "parleytest/simmail": 7, "parleytest/bench": 7,
 	"internal/node": 6, "parleytest/process": 6,
-	"internal/api":  5, "internal/web": 5, "client": 5, "parleytest/churn": 5,
+	"internal/api": 5, "internal/web": 5, "client": 5, "parleytest/churn": 5,
 	"internal/handle": 4, "internal/dm": 4, "internal/mailbox": 4, "internal/room": 4,
 	"internal/history": 4, "internal/vault": 4, "internal/analytics": 4,
 	"internal/guard": 3, "internal/moderation": 3,
