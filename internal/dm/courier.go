@@ -34,6 +34,11 @@ const (
 func (c *Courier) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.dropCallsLocked(&wg, time.Time{})
+	}()
 	if c.depositor != nil {
 		wg.Go(func() { c.runMail(ctx) })
 	}
@@ -121,9 +126,12 @@ func (c *Courier) schedule(ctx context.Context, wg *sync.WaitGroup) (next time.T
 			continue
 		}
 		c.resolves[a] = true
-		wg.Go(func() { c.resolve(ctx, a) })
+		wg.Go(func() { c.resolve(ctx, wg, a) })
 	}
 	c.confirmLocked(ctx, wg)
+	if at := c.dropCallsLocked(wg, now); !at.IsZero() {
+		soonest(at)
+	}
 	c.crowded = false
 	for _, d := range devices {
 		if c.workers[d.Device] != nil {
@@ -138,6 +146,7 @@ func (c *Courier) schedule(ctx context.Context, wg *sync.WaitGroup) (next time.T
 			break
 		}
 		w := newWorker(c, d.Account, d.Device)
+		w.ahead = c.takeCallLocked(d.Device)
 		c.workers[d.Device] = w
 		wg.Go(func() { c.work(ctx, w) })
 	}
@@ -168,8 +177,8 @@ func (c *Courier) forgetLocked(accounts []chat.AccountID, devices []store.Outbox
 }
 
 // resolve finds an account's devices and gives each its row.
-func (c *Courier) resolve(ctx context.Context, a chat.AccountID) {
-	reason := c.split(ctx, a)
+func (c *Courier) resolve(ctx context.Context, wg *sync.WaitGroup, a chat.AccountID) {
+	reason := c.split(ctx, wg, a)
 	c.mu.Lock()
 	delete(c.resolves, a)
 	if reason == "" || ctx.Err() != nil {
@@ -187,9 +196,13 @@ func (c *Courier) resolve(ctx context.Context, a chat.AccountID) {
 	c.lookAgain()
 }
 
-// split is resolve's work; it returns why it could not be done.
-func (c *Courier) split(ctx context.Context, a chat.AccountID) string {
-	m, err := c.directory.Account(ctx, a)
+// split is resolve's work; it returns why it could not be done. Devices are
+// called while their list is still being confirmed.
+func (c *Courier) split(ctx context.Context, wg *sync.WaitGroup, a chat.AccountID) string {
+	var calls map[chat.DeviceID]*call
+	var listed []chat.DeviceID
+	defer func() { c.keepCalls(calls, listed) }()
+	m, err := c.directory.AccountEarly(ctx, a, func(m *identity.Manifest) { calls = c.foresee(ctx, wg, m) })
 	if err != nil {
 		c.log.Debug("devices not found", "account", a.Short(), "cause", err)
 		return lookUpReason(err)
@@ -201,6 +214,7 @@ func (c *Courier) split(ctx context.Context, a chat.AccountID) string {
 		c.log.Warn("outbox not split", "cause", err)
 		return waitNoRecord
 	}
+	listed = m.Devices
 	return ""
 }
 

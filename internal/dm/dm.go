@@ -57,6 +57,7 @@ type Courier struct {
 	// Guarded by mu.
 	crowded  bool                         // somebody waits for a worker's place
 	workers  map[chat.DeviceID]*worker    // running; at most maxWorkers
+	called   map[chat.DeviceID]*call      // for workers to come, for aheadLife; at most maxWorkers with them
 	resolves map[chat.AccountID]bool      // running look-ups; at most maxResolves
 	doubts   map[chat.AccountID]*doubt    // lists to confirm and lately confirmed; at most maxDoubts
 	waits    map[chat.DeviceID]*wait      // why a device is not tried now; devices in our outbox only
@@ -86,6 +87,7 @@ func New(cfg Config) (*Courier, error) {
 		depositor: cfg.Depositor,
 		mails:     make(chan struct{}, 1),
 		workers:   map[chat.DeviceID]*worker{},
+		called:    map[chat.DeviceID]*call{},
 		resolves:  map[chat.AccountID]bool{},
 		doubts:    map[chat.AccountID]*doubt{},
 		waits:     map[chat.DeviceID]*wait{},

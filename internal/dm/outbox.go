@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"parley/internal/chat"
@@ -105,16 +106,20 @@ func (w *worker) leading(ctx context.Context) (id []byte) {
 // record finds the verified record of a device that its account lists, with a
 // bundle that a session can be made from. Otherwise it says why not.
 func (c *Courier) record(ctx context.Context, a chat.AccountID, d chat.DeviceID, fresh bool) (*identity.DeviceRecord, string) {
-	m, err := c.directory.Account(ctx, a)
-	if err != nil {
-		c.log.Debug("devices not found", "account", a.Short(), "cause", err)
-		return nil, lookUpReason(err)
-	}
 	look := c.directory.Device
 	if fresh {
 		look = c.directory.Refresh
 	}
-	rec, err := look(ctx, d)
+	var rec *identity.DeviceRecord
+	var err error
+	var other sync.WaitGroup
+	other.Go(func() { rec, err = look(ctx, d) })
+	m, merr := c.directory.Account(ctx, a)
+	other.Wait()
+	if merr != nil {
+		c.log.Debug("devices not found", "account", a.Short(), "cause", merr)
+		return nil, lookUpReason(merr)
+	}
 	if err == nil && !fresh && !hasBundle(rec) {
 		rec, err = c.directory.Refresh(ctx, d)
 	}

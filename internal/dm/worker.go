@@ -39,6 +39,7 @@ type worker struct {
 	moved   chan struct{} // capacity 1: answers changed what follows
 
 	unread [][]byte // owned by the worker: READ receipts that the stream did not take
+	ahead  *call    // the same: a stream being opened, if any
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -88,6 +89,7 @@ func newWorker(c *Courier, a chat.AccountID, d chat.DeviceID) *worker {
 
 // run seals, dials and talks until nothing waits or something fails.
 func (w *worker) run(ctx context.Context) result {
+	defer w.hangUp()
 	if gone, err := w.c.reroute(ctx, w.account, w.device); err != nil || gone {
 		if err != nil {
 			w.c.log.Debug("device list not read", "cause", err)
@@ -107,11 +109,9 @@ func (w *worker) run(ctx context.Context) result {
 		}
 		return result{reason: reason}
 	}
-	dial, cancel := context.WithTimeout(ctx, dialTimeout)
 	late := time.AfterFunc(mailAfter, func() { w.c.isAway(w.account, w.device) })
-	s, err := w.c.dialer.Open(dial, w.device, Protocol)
+	s, err := w.open(ctx)
 	late.Stop()
-	cancel()
 	if err != nil {
 		w.c.log.Debug("device not reached", "device", w.device.Short(), "cause", err)
 		return result{reason: reasonOf(err)}
@@ -197,6 +197,7 @@ func (w *worker) prepare(ctx context.Context, rows []store.OutboxRow) ([]store.O
 	if err != nil || reason != waitNoBundle {
 		return sealed, reason, err
 	}
+	w.openAhead(ctx)
 	rec, reason := w.c.record(ctx, w.account, w.device, false)
 	if reason != "" {
 		return sealed, reason, ctx.Err()

@@ -32,10 +32,12 @@ type world struct {
 
 	mu      sync.Mutex
 	records map[string][]byte
-	asks    map[string]int // key -> look-ups
+	early   map[string][]byte // key -> what its first node answers, if it is behind
+	slow    time.Duration     // from the first answer to a look-up to its last
+	asks    map[string]int    // key -> look-ups
 	online  map[chat.DeviceID]*party
 	streams []wire.Stream // open ends, for cutting
-	dials   int
+	dials   map[chat.DeviceID]int
 	breaks  func() int   // bytes until an end of a stream breaks; nil: never
 	instead wire.Handler // answers in place of couriers, if set
 	handled sync.WaitGroup
@@ -59,7 +61,7 @@ type party struct {
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t: t, dir: t.TempDir(), records: map[string][]byte{}, asks: map[string]int{}, online: map[chat.DeviceID]*party{}}
+	return &world{t: t, dir: t.TempDir(), records: map[string][]byte{}, asks: map[string]int{}, dials: map[chat.DeviceID]int{}, online: map[chat.DeviceID]*party{}}
 }
 
 func (w *world) Get(_ context.Context, key string) ([]byte, error) {
@@ -70,6 +72,22 @@ func (w *world) Get(_ context.Context, key string) ([]byte, error) {
 		return v, nil
 	}
 	return nil, fmt.Errorf("%w: nobody has it", chat.ErrNotFound)
+}
+
+func (w *world) Search(ctx context.Context, key string, found func([]byte)) ([]byte, error) {
+	w.mu.Lock()
+	first, slow := w.early[key], w.slow
+	if first == nil {
+		first = w.records[key]
+	}
+	w.mu.Unlock()
+	if first != nil {
+		found(first)
+	}
+	if slow > 0 && !sleep(ctx, slow) {
+		return nil, ctx.Err()
+	}
+	return w.Get(ctx, key)
 }
 
 func (w *world) asked(key string) int {
@@ -212,7 +230,7 @@ func (d dialer) Open(ctx context.Context, to chat.DeviceID, protocol string) (wi
 	}
 	d.w.mu.Lock()
 	defer d.w.mu.Unlock()
-	d.w.dials++
+	d.w.dials[to]++
 	p := d.w.online[to]
 	if p == nil || d.w.online[d.self] == nil || protocol != Protocol {
 		return nil, fmt.Errorf("dialing: %w", chat.ErrUnreachable)

@@ -20,7 +20,7 @@ const adoptTimeout = 5 * time.Second
 func (p *publisher) adopt(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
-	value, err := p.lookUp(ctx, AccountRecordKey(p.keys.Account()))
+	value, err := p.lookUp(ctx, AccountRecordKey(p.keys.Account()), nil)
 	if err != nil {
 		return errors.Is(err, chat.ErrNotFound)
 	}

@@ -73,7 +73,7 @@ type Directory struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	flights map[string]*flight           // DHT key -> the look-up under way; one for each waiting caller at most
+	flights map[string]*flight           // DHT key -> the look-up under way, which has callers
 	missed  map[chat.AccountID]time.Time // account -> last look-up that failed to confirm its pin; emptied at chat.MaxStrangers
 	slept   map[string]time.Time         // DHT key -> when its sleepers were last asked for; emptied at chat.MaxStrangers
 }
@@ -117,6 +117,10 @@ func (e *EquivocationError) Error() string {
 // passed over. It fails with chat.ErrNotFound and a reason in words, or with
 // an EquivocationError.
 func (d *Directory) Account(ctx context.Context, a chat.AccountID) (*Manifest, error) {
+	return d.account(ctx, a, nil)
+}
+
+func (d *Directory) account(ctx context.Context, a chat.AccountID, early func(record []byte)) (*Manifest, error) {
 	if a == d.keys.Account() {
 		return d.keys.Manifest(), nil
 	}
@@ -129,11 +133,11 @@ func (d *Directory) Account(ctx context.Context, a chat.AccountID) (*Manifest, e
 	case fresh, pinned != nil && d.missedSince(a, now.Add(-confirmPause)):
 		return pinned, nil
 	case pinned == nil:
-		return d.lookUpAccount(ctx, a)
+		return d.lookUpAccount(ctx, a, early)
 	}
 	bounded, cancel := context.WithTimeout(ctx, confirmWait)
 	defer cancel()
-	m, err := d.lookUpAccount(bounded, a)
+	m, err := d.lookUpAccount(bounded, a, early)
 	if err == nil {
 		return m, nil
 	}
@@ -194,8 +198,8 @@ func (d *Directory) cachedAccount(ctx context.Context, a chat.AccountID, now tim
 }
 
 // lookUpAccount asks the DHT, pins and caches.
-func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID) (*Manifest, error) {
-	value, err := d.lookUp(ctx, AccountRecordKey(a))
+func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID, early func(record []byte)) (*Manifest, error) {
+	value, err := d.lookUp(ctx, AccountRecordKey(a), early)
 	if err != nil {
 		if m := d.sleepingAccount(ctx, a, err); m != nil {
 			return m, nil
@@ -312,7 +316,7 @@ func cachedRecord(row store.Record, now time.Time) (*DeviceRecord, error) {
 
 // lookUpDevice asks the DHT. What it returns is never older than cached.
 func (d *Directory) lookUpDevice(ctx context.Context, dev chat.DeviceID, cached *DeviceRecord) (*DeviceRecord, error) {
-	value, err := d.lookUp(ctx, DeviceRecordKey(dev))
+	value, err := d.lookUp(ctx, DeviceRecordKey(dev), nil)
 	var r *DeviceRecord
 	if err != nil {
 		if s := d.sleepingDevice(ctx, dev, cached, err); s != nil {

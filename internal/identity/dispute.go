@@ -21,7 +21,7 @@ func (d *Directory) RefreshAccount(ctx context.Context, a chat.AccountID) (*Mani
 	if a == d.keys.Account() {
 		return d.keys.Manifest(), nil
 	}
-	return d.lookUpAccount(ctx, a)
+	return d.lookUpAccount(ctx, a, nil)
 }
 
 // Disputed reports whether the account signed two device lists with one number

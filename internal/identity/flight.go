@@ -2,61 +2,100 @@ package identity
 
 import (
 	"context"
-	"errors"
 
 	"parley/internal/chat"
 )
 
-// flight is one look-up that several callers wait for.
-type flight struct {
-	done  chan struct{} // closed after value and err are set
-	value []byte
-	err   error
+// Searcher is Records that tell of a value before the look-up is over.
+type Searcher interface {
+	// Search is Get that calls found with each valid value that is better than
+	// those before it, one call at a time, until it returns.
+	Search(ctx context.Context, key string, found func(value []byte)) ([]byte, error)
 }
 
-// lookUp asks the DHT once for all who ask at the same time. The first caller
-// does the work in its own goroutine and within its own ctx; when it gives up,
-// the next one goes on.
-func (d *Directory) lookUp(ctx context.Context, key string) ([]byte, error) {
+// flight is one look-up that several callers wait for. It has a goroutine of
+// its own, which the last caller to leave ends and waits for.
+type flight struct {
+	cancel context.CancelFunc
+	heard  chan struct{} // closed after first is set
+	first  []byte        // the first value that came, not yet the best
+	done   chan struct{} // closed after value and err are set
+	value  []byte
+	err    error
+
+	callers int // guarded by Directory.mu
+}
+
+// lookUp asks the DHT once for all who ask at the same time. early, if set, is
+// called with the first value as soon as there is one.
+func (d *Directory) lookUp(ctx context.Context, key string, early func(value []byte)) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f := d.board(ctx, key)
+	defer d.leave(key, f)
+	heard := f.heard
+	if early == nil {
+		heard = nil
+	}
 	for {
-		d.mu.Lock()
-		f := d.flights[key]
-		first := f == nil
-		if first {
-			f = &flight{done: make(chan struct{})}
-			d.flights[key] = f
-		}
-		d.mu.Unlock()
-		if first {
-			d.fly(ctx, key, f)
-			return f.value, f.err
-		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-heard:
+			heard = nil
+			early(f.first)
 		case <-f.done:
-		}
-		if !errors.Is(f.err, errGaveUp) {
 			return f.value, f.err
 		}
 	}
 }
 
-// errGaveUp marks a look-up that its own caller ended.
-var errGaveUp = errors.New("look-up given up")
+// board joins the look-up under way, or begins one.
+func (d *Directory) board(ctx context.Context, key string) *flight {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.flights[key]
+	if f == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chat.LookupTimeout)
+		f = &flight{cancel: cancel, heard: make(chan struct{}), done: make(chan struct{})}
+		d.flights[key] = f
+		go d.fly(ctx, key, f)
+	}
+	f.callers++
+	return f
+}
+
+func (d *Directory) leave(key string, f *flight) {
+	d.mu.Lock()
+	f.callers--
+	last := f.callers == 0
+	if last && d.flights[key] == f {
+		delete(d.flights, key)
+	}
+	d.mu.Unlock()
+	if last {
+		f.cancel()
+		<-f.done
+	}
+}
 
 func (d *Directory) fly(ctx context.Context, key string, f *flight) {
-	f.err = errGaveUp // also what followers see if Get panics
-	defer func() {
-		d.mu.Lock()
+	defer close(f.done)
+	s, ok := d.records.(Searcher)
+	if !ok {
+		f.value, f.err = d.records.Get(ctx, key)
+	} else {
+		f.value, f.err = s.Search(ctx, key, func(value []byte) {
+			if f.first == nil {
+				f.first = value
+				close(f.heard)
+			}
+		})
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.flights[key] == f {
 		delete(d.flights, key)
-		d.mu.Unlock()
-		close(f.done)
-	}()
-	bounded, cancel := context.WithTimeout(ctx, chat.LookupTimeout)
-	defer cancel()
-	f.value, f.err = d.records.Get(bounded, key)
-	if f.err != nil && ctx.Err() != nil {
-		f.err = errors.Join(errGaveUp, ctx.Err())
 	}
 }

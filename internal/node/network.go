@@ -26,18 +26,31 @@ func (d dialer) Open(ctx context.Context, dev chat.DeviceID, protocol string) (w
 	if !ok {
 		return s, err
 	}
-	read := d.n.directory.Refresh // the addresses we had are worth nothing now
+	var tried uint64
+	type lookUp = func(context.Context, chat.DeviceID) (*identity.DeviceRecord, error)
+	read := []lookUp{d.n.directory.Refresh} // the addresses we had are worth nothing now
 	if un.Reason == p2p.NoAddress {
-		read = d.n.directory.Device
+		// The first record that comes is called at once; the newest of all only
+		// if that is another one.
+		read = []lookUp{d.n.directory.Callable, d.n.directory.Device}
 	}
-	record, rerr := read(ctx, dev)
-	if rerr != nil {
-		return nil, err // says more about the device than our look-up does
+	for _, read := range read {
+		record, rerr := read(ctx, dev)
+		if rerr != nil {
+			return nil, err // says more about the device than our look-up does
+		}
+		if record.Seq <= tried {
+			break
+		}
+		tried = record.Seq
+		if _, rerr := d.n.learn(record); rerr != nil {
+			return nil, fmt.Errorf("%w: %w", err, rerr)
+		}
+		if s, err = d.n.host.Open(ctx, dev, protocol); err == nil {
+			return s, nil
+		}
 	}
-	if _, rerr := d.n.learn(record); rerr != nil {
-		return nil, fmt.Errorf("%w: %w", err, rerr)
-	}
-	return d.n.host.Open(ctx, dev, protocol)
+	return nil, err
 }
 
 // learn gives the addresses of a device record to the host and returns them.

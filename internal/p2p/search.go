@@ -21,10 +21,11 @@ import (
 	"parley/internal/wire"
 )
 
-// searchAsking is how many nodes one path of a search asks at a time: with all
-// paths the whole region, so that a search takes as many round trips as it has
-// hops. It asks no more nodes for it, only sooner.
-const searchAsking = (chat.RegionSize + paths - 1) / paths
+// searchAsking is how many nodes one path of a search asks at a time: all paths
+// together the region twice, so that those whom the first answers name need
+// not wait for slow ones, and a search takes as many round trips as it has
+// hops. It asks few nodes more for it, only sooner.
+const searchAsking = 2 * (chat.RegionSize + paths - 1) / paths
 
 // search is a walk to a key that gathers the values under it. The goroutine
 // that walks owns it.
