@@ -195,6 +195,14 @@ func TestStrangerWritesToSomebodyAsleep(t *testing.T) {
 		if got := ana.message(m.ID).Delivery; got != chat.Delivered {
 			t.Errorf("her message is %s", got)
 		}
+		// Nor does her next one pay: his tickets came beside his answer.
+		before = len(w.mail.sent())
+		ana.awaitWithin(ana.say(bo, "see you there").ID, chat.Held, 20*time.Second)
+		for _, p := range w.mail.sent()[before:] {
+			if p.Box.ID == bo.keys.Mailboxes()[0].ID && len(p.Box.Token) == 0 {
+				t.Error("after his answer she still pays with a stamp")
+			}
+		}
 	})
 }
 

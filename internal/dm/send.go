@@ -105,8 +105,16 @@ func (c *Courier) sendIn(tx *store.Tx, d Draft, now time.Time) (*chat.Message, e
 	if err := c.enqueue(tx, m, to, pin.Devices, now); err != nil {
 		return nil, err
 	}
-	if d.Kind == chat.KindText {
-		return m, answers(tx, to, now)
+	if d.Kind != chat.KindText {
+		return m, nil
+	}
+	if err := answers(tx, to, now); err != nil {
+		return nil, err
+	}
+	for _, device := range pin.Devices {
+		if err := c.tellInSession(tx, to, device, now); err != nil {
+			return nil, err
+		}
 	}
 	return m, nil
 }

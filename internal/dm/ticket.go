@@ -132,6 +132,25 @@ func (c *Courier) tell(tx *store.Tx, a chat.AccountID, d chat.DeviceID, now time
 	return c.queueControl(tx, a, d, encode(p), now)
 }
 
+// tellInSession is tell beside a text of ours, for a device that wrote to us:
+// who answers mail with mail is answered without a stamp. In a session that
+// nobody answered the first contact has told of the present mailbox.
+func (c *Courier) tellInSession(tx *store.Tx, a chat.AccountID, d chat.DeviceID, now time.Time) error {
+	_, serial := c.ownTickets(now)
+	if told, err := c.told(tx, d); err != nil || told >= serial {
+		return err
+	}
+	list, err := sessionsOf(tx, d)
+	if err != nil {
+		return err
+	}
+	r := choose(list)
+	if r == nil || r.about.account != a || r.row.Ours && !r.row.Answered {
+		return nil
+	}
+	return c.tell(tx, a, d, now)
+}
+
 // told is the serial number of the newest ticket that a device was sent.
 func (c *Courier) told(tx *store.Tx, d chat.DeviceID) (uint64, error) {
 	b, err := tx.Secret(kindTold, string(d))

@@ -80,6 +80,33 @@ func TestHeldNeedsEverybodyInASmallNetwork(t *testing.T) {
 	})
 }
 
+// TestHeldWaitsForTheDear: in a small network a holder that wants a dearer
+// stamp keeps nothing yet, and who signs at once may drop what it signs for.
+func TestHeldWaitsForTheDear(t *testing.T) {
+	inParish(t, 4, func(w *parish) {
+		w.small = true
+		ana, bo := w.join("ana"), w.join("bo")
+		w.holders[0].drop = true
+		for _, h := range w.holders[1:] {
+			h.stampBits = chat.StampBits + 1
+		}
+		told := ana.leave(bo.parcels(1, false))
+		for i, kept := range told {
+			if k := kept[0]; k.Held && (i < len(told)-1 || len(k.Receipts) != len(w.holders)) {
+				t.Errorf("held with %d receipts", len(k.Receipts))
+			}
+		}
+		for i, h := range w.holders[1:] {
+			if w.count(h) != 1 {
+				t.Errorf("holder %d has nothing", i+1)
+			}
+		}
+		if !told[len(told)-1][0].Held {
+			t.Error("not held after the dear were paid")
+		}
+	})
+}
+
 func TestTooFewAreNotHeld(t *testing.T) {
 	inParish(t, 20, func(w *parish) {
 		ana, bo := w.join("ana"), w.join("bo")

@@ -43,7 +43,6 @@ type batch struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	items []item
-	dear  int // bits of stamp that some holder wants; 0: none wants more
 }
 
 // item is one parcel. Its envelope changes only between two goes.
@@ -54,6 +53,7 @@ type item struct {
 	proofs   map[chat.DeviceID][]byte // holder -> its receipt
 	level    chat.Delivery            // as told
 	stamp    []byte
+	dear     int  // bits that some holder wants of the stamp; 0: none wants more
 	busy     bool // some holder wants it later
 }
 
@@ -95,13 +95,13 @@ func (c *Client) Deposit(ctx context.Context, parcels []chat.Parcel, told func([
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := b.wrap(ctx, chat.StampBits); err != nil {
+	if err := b.wrap(ctx); err != nil {
 		return fmt.Errorf("leaving mail: %w", err)
 	}
 	b.recall()
 	b.goRound(ctx, line)
-	if bits := b.wanted(); bits > 0 && ctx.Err() == nil {
-		if err := b.wrap(ctx, bits); err != nil {
+	if b.dearer() && ctx.Err() == nil {
+		if err := b.wrap(ctx); err != nil {
 			return fmt.Errorf("leaving mail: %w", err)
 		}
 		b.goRound(ctx, line)
@@ -109,8 +109,8 @@ func (c *Client) Deposit(ctx context.Context, parcels []chat.Parcel, told func([
 	return ctx.Err()
 }
 
-// wrap makes the envelopes, for a stranger with a stamp of so many bits.
-func (b *batch) wrap(ctx context.Context, bits int) error {
+// wrap makes the envelopes, for a stranger with the stamps that holders want.
+func (b *batch) wrap(ctx context.Context) error {
 	p := b.c.pace
 	for i := range b.items {
 		it := &b.items[i]
@@ -122,6 +122,7 @@ func (b *batch) wrap(ctx context.Context, bits int) error {
 		if len(b.box.Token) > 0 {
 			e.MailboxKey, e.Permit = b.box.Key, &wirev1.OuterEnvelope_Token{Token: b.box.Token}
 		} else {
+			bits := max(chat.StampBits, it.dear)
 			if StampWork(b.box.ID, e.ExpiryHour, it.Blob, it.stamp) < bits {
 				stamp, err := b.c.mine(ctx, b.box.ID, e.ExpiryHour, it.Blob, bits)
 				if err != nil {
@@ -129,6 +130,7 @@ func (b *batch) wrap(ctx context.Context, bits int) error {
 				}
 				it.stamp = stamp
 			}
+			it.dear = 0
 			e.Permit = &wirev1.OuterEnvelope_Stamp{Stamp: it.stamp}
 		}
 		it.envelope = encodeEnvelope(e)
@@ -242,22 +244,26 @@ func (b *batch) answered(d chat.DeviceID, i int, a *wirev1.MailAnswer) error {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if bits := int(a.StampBits); bits > chat.StampBits && bits <= maxStamp && len(b.box.Token) == 0 {
-			b.dear = max(b.dear, bits)
+			b.items[i].dear = max(b.items[i].dear, bits)
 		}
 	}
 	return nil
 }
 
-// wanted is what a second go has to pay, if that is needed and helps.
-func (b *batch) wanted() int {
+// dearer reports whether a second go would pay what holders asked for in the
+// first.
+func (b *batch) dearer() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !slices.ContainsFunc(b.items, func(it item) bool { return it.level < chat.Held }) {
-		return 0
+	more := false
+	for i := range b.items {
+		it := &b.items[i]
+		if it.level == chat.Held {
+			it.dear = 0 // enough took it as it is: its envelope stays
+		}
+		more = more || it.dear > 0
 	}
-	bits := b.dear
-	b.dear = 0
-	return bits
+	return more
 }
 
 // prove is what receipts prove by now, and whether that is news. all says that
@@ -286,7 +292,8 @@ func (b *batch) prove(all bool) (kept []chat.Kept, news bool) {
 
 // heldLocked reports whether what holders signed for a parcel is enough: 12
 // whom we have known for a while, or any 12 where too few are; in a small
-// network everybody who answered in time.
+// network everybody who answered in time: one that wants a dearer stamp first
+// has not kept it, and those that signed may be the ones that drop.
 func (b *batch) heldLocked(it *item, all bool) bool {
 	signed, old := 0, 0
 	for d := range it.proofs {
@@ -302,7 +309,7 @@ func (b *batch) heldLocked(it *item, all bool) bool {
 	case old >= chat.HeldReceipts:
 		return true
 	case b.region.Small:
-		return signed >= chat.HeldReceipts || all && signed > 0
+		return signed >= chat.HeldReceipts || all && signed > 0 && it.dear == 0
 	default:
 		return signed >= chat.HeldReceipts && len(b.old) < chat.HeldReceipts
 	}
