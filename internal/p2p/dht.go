@@ -2,6 +2,7 @@ package p2p
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,10 +121,12 @@ func (h *Host) publish(ctx context.Context, key string, value []byte) (took, ask
 	case err != nil:
 		return 0, 0, fmt.Errorf("storing own record: %w", err)
 	}
-	peers, err := h.dht.GetClosestPeers(ctx, key)
-	if err != nil && len(peers) == 0 {
-		return 0, 0, fmt.Errorf("finding nodes near the key: %w: %w", chat.ErrUnreachable, err)
+	w := newWalk(h, sha256.Sum256([]byte(key)))
+	if err := w.toward(ctx, w.place, []byte(key)); err != nil {
+		return 0, 0, fmt.Errorf("finding nodes near the key: %w", err)
 	}
+	peers := w.found()
+	peers = peers[:min(len(peers), chat.RegionSize)]
 	answers := make([]bool, len(peers))
 	var group errgroup.Group
 	for i, p := range peers {
