@@ -54,10 +54,10 @@ func follow(key string, queries <-chan *routing.QueryEvent) (out path) {
 		switch e.Type {
 		case routing.SendingQuery:
 			out.rpcs++
-		case routing.PeerResponse:
 			if depth[e.ID] == 0 {
-				depth[e.ID] = 1 // from our own table
+				depth[e.ID] = 1 // from our own table: nobody had named it yet
 			}
+		case routing.PeerResponse:
 			for _, next := range e.Responses {
 				if next != nil && depth[next.ID] == 0 {
 					depth[next.ID] = depth[e.ID] + 1

@@ -208,7 +208,7 @@ func (d dialer) Open(ctx context.Context, dev chat.DeviceID, protocol string) (w
 	if un, ok := errors.AsType[*p2p.UnreachableError](err); ok {
 		read := d.p.directory.Refresh
 		if un.Reason == p2p.NoAddress {
-			read = d.p.directory.Device
+			read = d.p.directory.Callable
 		}
 		record, rerr := read(ctx, dev)
 		if rerr != nil {
