@@ -139,11 +139,9 @@ func (h *Host) connect(ctx context.Context, id peer.ID) (fresh bool, err error) 
 
 // forgetProtocols makes a device that comes back say anew what it speaks. The
 // library would otherwise count a stream as open before anything was answered,
-// also by a device that is about to close.
+// also by a device that is about to close, and a connection of old may still
+// be closing.
 func (h *Host) forgetProtocols(id peer.ID) {
-	if len(h.host.Network().ConnsToPeer(id)) > 0 {
-		return
-	}
 	if err := h.host.Peerstore().SetProtocols(id); err != nil {
 		h.log.Debug("forgetting protocols", "peer", deviceOf(id).Short(), "error", err)
 	}
