@@ -20,8 +20,8 @@
 //   - Sessions change inside store.Write only, so one writer orders them all.
 //
 // Goroutines: Run starts one worker for each device with waiting messages, at
-// most maxWorkers, each worker one reader of answers, and at most maxResolves
-// look-ups, and the mail loop with at most maxMails deposits; all end before
-// Run returns. Handle starts one reader of frames and
-// waits for it.
+// most maxWorkers, each worker one reader of answers and one dial ahead of the
+// first message; at most maxResolves look-ups, which may begin the dials of
+// workers to come; and the mail loop with at most maxMails deposits. All end
+// before Run returns. Handle starts one reader of frames and waits for it.
 package dm

@@ -10,6 +10,6 @@
 // of the same number. Whatever comes from outside is verified over the bytes
 // as received before a field of it is used.
 // Goroutines: Directory.Run publishes and rotates in its caller's goroutine
-// and waits for the two puts that it starts. A look-up shared by many runs in
-// the goroutine of the first who asked.
+// and waits for the two puts that it starts. A look-up shared by many has a
+// goroutine, which the last of them to leave ends and waits for.
 package identity
