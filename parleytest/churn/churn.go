@@ -24,8 +24,9 @@ type Setup struct {
 	Length  time.Duration
 	Seed    uint64
 
-	// Strict repairs everywhere at the same moment, from last period's holders
-	// to this one's, and counts no copy but theirs: what the formula assumes.
+	// Strict is the world of the formula: all repair at the same moment, who
+	// dies is replaced at the same place, and who drops is drawn anew in each
+	// period. A network is none of these.
 	Strict bool
 	// AtOnce repairs after chat.RepairDepartures too, Adapt chooses the period
 	// from the measured life; the product does both. Neither goes with Strict.
@@ -39,7 +40,11 @@ type Outcome struct {
 	Delivered float64 // share of envelopes that an honest node of the region holds at the end
 	Early     float64 // copies sent per envelope in the first 8 hours, deposit included
 	Copies    float64 // honest copies per delivered envelope at the end, outside the region too
-	Deaths    int
+	// Risk is the mean chance at Setup.Kill that half of all nodes take a
+	// message with them, exact for the copies there were. Boxes with the same
+	// holders go together, so what one kill does take is mostly nothing.
+	Risk   float64
+	Deaths int
 }
 
 // Formula is the delivery that docs/protocols/mailbox.md predicts.
@@ -90,6 +95,7 @@ type world struct {
 	sent   int
 	sentBy int // sent when early was over
 	deaths int
+	risk   float64
 	lived  time.Duration // of those that died
 }
 
@@ -140,7 +146,7 @@ func (w *world) step() bool {
 }
 
 func (w *world) outcome() Outcome {
-	out := Outcome{Deaths: w.deaths, Early: float64(w.sentBy) / float64(w.Boxes)}
+	out := Outcome{Deaths: w.deaths, Risk: w.risk, Early: float64(w.sentBy) / float64(w.Boxes)}
 	for b, x := range w.boxes {
 		// The receiver asks the region, nobody else.
 		if !slices.ContainsFunc(x.near[:w.Holders], func(i int) bool { return w.nodes[i].honest && w.nodes[i].has(b) }) {
@@ -183,6 +189,7 @@ func (w *world) happen(e event) {
 		w.mendAll()
 		w.at(w.Period, e)
 	case killHalf:
+		w.risk = w.killRisk()
 		for _, i := range w.rng.Perm(w.Nodes)[:w.Nodes/2] {
 			w.lose(i)
 		}
@@ -194,11 +201,27 @@ func (w *world) happen(e event) {
 	}
 }
 
+// killRisk is the mean chance that no copy is outside a random half.
+func (w *world) killRisk() (mean float64) {
+	for _, x := range w.boxes {
+		all := 1.0
+		for i := range x.copies {
+			all *= max(0, float64(w.Nodes/2-i)) / float64(w.Nodes-i)
+		}
+		mean += all / float64(w.Boxes)
+	}
+	return mean
+}
+
 // bear puts a new node at i.
 func (w *world) bear(i int) {
 	n := &w.nodes[i]
+	id := w.rng.Uint64()
+	if w.Strict && n.life > 0 {
+		id = n.id
+	}
 	*n = node{
-		id: w.rng.Uint64(), honest: w.rng.Float64() >= w.Drop, claims: make([]uint64, w.Boxes/64+1),
+		id: id, honest: w.rng.Float64() >= w.Drop, claims: make([]uint64, w.Boxes/64+1),
 		life: n.life + 1, born: w.now,
 	}
 	mean := float64(w.Life) / math.Ln2
@@ -223,30 +246,34 @@ func (w *world) lose(i int) {
 	n := &w.nodes[i]
 	w.deaths++
 	w.lived += w.now - n.born
+	for at, claims := range n.claims {
+		w.full[at] &^= claims
+		for left := claims; n.honest && left != 0; left &= left - 1 {
+			w.boxes[at*64+bits.TrailingZeros64(left)].copies--
+		}
+	}
+	n.claims = nil
+	if w.Strict {
+		return // another takes the place
+	}
 	for b := range w.boxes {
 		x := &w.boxes[b]
-		if n.honest && n.has(b) {
-			x.copies--
-		}
 		if w.far(b, i) > x.edge {
 			continue
 		}
 		if at := slices.Index(x.near, i); at >= 0 {
 			x.near = slices.Delete(x.near, at, at+1)
-			if at < w.Holders {
-				w.setFull(b, false)
-			}
 		}
 	}
-	n.claims = nil
 }
 
 // replace puts a new node where one was lost.
 func (w *world) replace(i int) {
 	w.bear(i)
-	if !w.Strict {
-		w.planRepair(i, w.rng.Float64())
+	if w.Strict {
+		return
 	}
+	w.planRepair(i, w.rng.Float64())
 	for b := range w.boxes {
 		x := &w.boxes[b]
 		if len(x.near) < w.Holders {
@@ -328,15 +355,17 @@ func (w *world) mend(i int) {
 	}
 }
 
-// mendAll is the formula's repair: whatever a holder of the last period still
-// has comes to the holders of now, and nobody else keeps any.
+// mendAll is the formula's repair: whatever one honest holder still has, all
+// get again.
 func (w *world) mendAll() {
+	clear(w.full)
+	for i := range w.nodes {
+		clear(w.nodes[i].claims)
+		w.nodes[i].honest = w.rng.Float64() >= w.Drop
+	}
 	for b := range w.boxes {
 		x := &w.boxes[b]
 		alive := x.copies > 0
-		for i := range w.nodes {
-			w.nodes[i].claims[b/64] &^= 1 << (b % 64)
-		}
 		x.copies = 0
 		if alive {
 			w.deposit(b)
