@@ -2,6 +2,8 @@ package seal
 
 import (
 	"testing"
+
+	"parley/internal/chat"
 )
 
 // sink keeps results alive.
@@ -30,6 +32,19 @@ func BenchmarkSeal(b *testing.B) {
 	s, _ := newPair(b)
 	for b.Loop() {
 		s, _ = benchSeal(b, s)
+	}
+}
+
+// BenchmarkSealOpenText is a text as it travels: a blob of 1 KiB.
+func BenchmarkSealOpenText(b *testing.B) {
+	s, r := newPair(b)
+	text := make([]byte, 420)
+	for b.Loop() {
+		next, m, err := s.Seal(noon, text, chat.BlobSizes[0])
+		if err != nil {
+			b.Fatal(err)
+		}
+		s, r = next, benchOpen(b, r, m)
 	}
 }
 

@@ -2,7 +2,9 @@ package seal
 
 import (
 	"crypto/subtle"
+	"encoding/binary"
 	"fmt"
+	"math/bits"
 
 	"parley/internal/chat"
 )
@@ -10,27 +12,44 @@ import (
 // pad appends 0x80 and zeros up to size. The caller has checked that one byte
 // at least is left.
 func pad(plaintext []byte, size int) []byte {
-	out := make([]byte, size)
-	out[copy(out, plaintext)] = 0x80
-	return out
+	return appendPadded(make([]byte, 0, size), plaintext, size)
+}
+
+// appendPadded is pad behind what b holds, with room for it.
+func appendPadded(b, plaintext []byte, size int) []byte {
+	start := len(b)
+	b = append(append(b, plaintext...), 0x80)
+	end := len(b)
+	b = b[:start+size]
+	clear(b[end:])
+	return b
 }
 
 // unpad is pad's inverse. Its time depends on the length of padded only, which
 // is public: it visits every byte and looks at none by value.
 func unpad(padded []byte) ([]byte, bool) {
-	end, done, good := 0, 0, 0
-	for i := len(padded) - 1; i >= 0; i-- {
-		mark := subtle.ConstantTimeByteEq(padded[i], 0x80)
-		zero := subtle.ConstantTimeByteEq(padded[i], 0)
-		first := (1 - done) & (1 - zero) // the last byte that is not zero
-		end = subtle.ConstantTimeSelect(first, i, end)
-		good |= first & mark
+	// Word after word from the end, the last that is not zero stays. Words
+	// before the first whole one are read as if zeros came before them.
+	var last, at, done uint64
+	visit := func(word uint64, i int) {
+		first := ^done & -((word | -word) >> 63) // all ones at the last word that is not zero
+		last |= word & first
+		at |= uint64(i) & first
 		done |= first
 	}
-	if good != 1 {
+	i := len(padded)
+	for ; i >= 8; i -= 8 {
+		visit(binary.LittleEndian.Uint64(padded[i-8:]), i-8)
+	}
+	var rest [8]byte
+	copy(rest[8-i:], padded[:i])
+	visit(binary.LittleEndian.Uint64(rest[:]), i-8)
+	used := bits.Len64(last) // up to its highest byte that is not zero, which must be the mark
+	top := (used + 7) / 8
+	if done == 0 || subtle.ConstantTimeEq(int32(last>>(8*max(top-1, 0))), 0x80) != 1 {
 		return nil, false
 	}
-	return padded[:end], true
+	return padded[:int(at)+top-1], true
 }
 
 // paddedSize is the body size for an exact message size, which leaves room for

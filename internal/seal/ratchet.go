@@ -2,8 +2,8 @@ package seal
 
 import (
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"math"
 	"slices"
 	"time"
@@ -13,15 +13,24 @@ import (
 	"parley/internal/chat"
 )
 
-// chainStep derives a message key and the next chain key.
+// chainStep derives a message key and the next chain key: HMAC-SHA-256 of one
+// byte each. It is spelled out because every message takes two steps, and
+// crypto/hmac takes memory for a key that is used once.
 func chainStep(chain key) (mk, next key) {
-	h := hmac.New(sha256.New, chain[:])
-	h.Write([]byte{1})
-	h.Sum(mk[:0])
-	h.Reset()
-	h.Write([]byte{2})
-	h.Sum(next[:0])
-	return mk, next
+	var inner [sha256.BlockSize + 1]byte
+	var outer [sha256.BlockSize + sha256.Size]byte
+	for i := range sha256.BlockSize {
+		inner[i], outer[i] = 0x36, 0x5c
+	}
+	subtle.XORBytes(inner[:], inner[:], chain[:])
+	subtle.XORBytes(outer[:], outer[:], chain[:])
+	mac := func(label byte) key {
+		inner[sha256.BlockSize] = label
+		sum := sha256.Sum256(inner[:])
+		copy(outer[sha256.BlockSize:], sum[:])
+		return sha256.Sum256(outer[:])
+	}
+	return mac(1), mac(2)
 }
 
 func newAEAD(k key) cipher.AEAD {

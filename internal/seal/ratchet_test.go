@@ -2,6 +2,9 @@ package seal
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"testing"
@@ -272,6 +275,38 @@ func TestSkippedKeysExpire(t *testing.T) {
 	mustOpen(t, &gone, mustSeal(t, &a, "on"), "on")
 }
 
+// TestChainStep holds the step that is spelled out against the library's.
+func TestChainStep(t *testing.T) {
+	var chain key
+	for i := range chain {
+		chain[i] = byte(7 * i)
+	}
+	for range 1000 {
+		mac := func(label byte) []byte {
+			h := hmac.New(sha256.New, chain[:])
+			h.Write([]byte{label})
+			return h.Sum(nil)
+		}
+		mk, next := chainStep(chain)
+		if !bytes.Equal(mk[:], mac(1)) || !bytes.Equal(next[:], mac(2)) {
+			t.Fatalf("step of %x", chain)
+		}
+		chain = next
+	}
+}
+
+// withBody ends a message with any body, properly padded or not.
+func withBody(s *Session, mk key, start, body []byte) []byte {
+	return appendPart(append(associated(s.bind, 0), start...), mk, body)[len(messageLabel)+32:]
+}
+
+func appendPart(buf []byte, k key, plaintext []byte) []byte {
+	var nonce [nonceSize]byte
+	_, _ = rand.Read(nonce[:])
+	buf = append(buf, nonce[:]...)
+	return sealPart(append(buf, plaintext...), len(buf), k)
+}
+
 // TestMalformedHeaders are sealed with the right keys and refused.
 func TestMalformedHeaders(t *testing.T) {
 	a, b := newPair(t)
@@ -283,7 +318,7 @@ func TestMalformedHeaders(t *testing.T) {
 		for _, part := range kem {
 			buf = appendPart(buf, a.send.header, part)
 		}
-		return appendPart(buf, mk, []byte("text\x80"))[len(messageLabel)+32:]
+		return withBody(a, mk, buf[len(messageLabel)+32:], []byte("text\x80"))
 	}
 	own := a.self.public
 	if _, _, err := b.Open(noon, forge(own, 1, 0)); err != nil {

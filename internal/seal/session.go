@@ -137,16 +137,15 @@ func (s *Session) Seal(now time.Time, plaintext []byte, size int) (next *Session
 	if err != nil {
 		return nil, nil, fmt.Errorf("sealing message: %w", err)
 	}
-	padded := pad(plaintext, body)
-	defer clear(padded)
-	next, message, err = s.seal(now, padded)
+	next, message, err = s.seal(now, plaintext, body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sealing message: %w", err)
 	}
 	return next, message, nil
 }
 
-func (s *Session) seal(now time.Time, body []byte) (*Session, []byte, error) {
+// seal seals plaintext as a body of size bytes.
+func (s *Session) seal(now time.Time, plaintext []byte, size int) (*Session, []byte, error) {
 	if !s.send.live {
 		return nil, nil, ErrNotYet
 	}
@@ -156,7 +155,7 @@ func (s *Session) seal(now time.Time, body []byte) (*Session, []byte, error) {
 	next := *s
 	var mk key
 	mk, next.send.chain = chainStep(s.send.chain)
-	message := s.suite.seal(s, mk, body)
+	message := s.suite.seal(s, mk, plaintext, size)
 	next.send.n++
 	next.sent++
 	next.kemCount++

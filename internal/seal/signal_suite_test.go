@@ -58,7 +58,7 @@ func (x signalSuite) messageKeys(mk key) (cipherKey, macKey, iv []byte) {
 	return b[:32], b[32:64], b[64:]
 }
 
-func (x signalSuite) seal(s *Session, mk key, body []byte) []byte {
+func (x signalSuite) seal(s *Session, mk key, body []byte, _ int) []byte {
 	cipherKey, macKey, iv := x.messageKeys(mk)
 	fill := aes.BlockSize - len(body)%aes.BlockSize
 	ct := append(bytes.Clone(body), bytes.Repeat([]byte{byte(fill)}, fill)...)

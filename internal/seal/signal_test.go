@@ -174,7 +174,7 @@ func TestSignalTranscript(t *testing.T) {
 	for _, step := range r.Steps {
 		if step.Op == "send" {
 			x := sides[step.From]
-			next, m, err := x.session.seal(noon, step.Plaintext)
+			next, m, err := x.session.seal(noon, step.Plaintext, 0)
 			if err != nil {
 				t.Fatalf("sealing %s: %v", step.ID, err)
 			}

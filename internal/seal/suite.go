@@ -27,8 +27,9 @@ type suite interface {
 	handshakeKDF(s *Session, dhs, ss []byte) (root, header, nextHeader key)
 	// rootKDF is one root step with a DH result and, on a KEM step, a secret.
 	rootKDF(root key, dh, ss []byte) (newRoot, chain, nextHeader key)
-	// seal makes the message for s's sending chain as it stands.
-	seal(s *Session, mk key, body []byte) []byte
+	// seal makes the message for s's sending chain as it stands, its plaintext
+	// padded to a body of size bytes.
+	seal(s *Session, mk key, plaintext []byte, size int) []byte
 	// locate reads the header of a message and finds its receiving chain.
 	locate(s *Session, message []byte) (place, bool)
 	// open opens the body of a located message.
@@ -47,8 +48,9 @@ type header struct {
 type place struct {
 	header
 	chain chainKind
-	old   int // index in Session.old
-	body  int // where the body part starts
+	old   int    // index in Session.old
+	body  int    // where the body part starts
+	ad    []byte // what the suite authenticates before the message's own bytes
 }
 
 type chainKind int
@@ -69,8 +71,9 @@ const (
 type parleySuite struct{}
 
 const (
+	nonceSize  = chacha20poly1305.NonceSizeX
 	headerSize = 32 + 4 + 4 + 1
-	partSize   = chacha20poly1305.NonceSizeX + chacha20poly1305.Overhead
+	partSize   = nonceSize + chacha20poly1305.Overhead
 	headerPart = partSize + headerSize
 	flagEK     = 1 << 0
 	flagCT     = 1 << 1
@@ -127,35 +130,56 @@ func associated(bind [32]byte, room int) []byte {
 	return append(b, bind[:]...)
 }
 
-func (parleySuite) seal(s *Session, mk key, body []byte) []byte {
+func (parleySuite) seal(s *Session, mk key, plaintext []byte, size int) []byte {
 	c := &s.send
-	var h [headerSize]byte
-	copy(h[:], s.self.public[:])
-	binary.BigEndian.PutUint32(h[32:], c.pn)
-	binary.BigEndian.PutUint32(h[36:], c.n)
+	var flags byte
+	kem := 0
 	if c.ek != nil {
-		h[40] |= flagEK
+		flags |= flagEK
+		kem += len(c.ek)
 	}
 	if c.ct != nil {
-		h[40] |= flagCT
+		flags |= flagCT
+		kem += len(c.ct)
 	}
-	// One buffer: associated data first, then the parts as they are made.
-	buf := associated(s.bind, Overhead+partSize+len(c.ek)+len(c.ct)+len(body))
+	if flags != 0 {
+		kem += partSize
+	}
+	// One buffer: associated data first, then the parts, each encrypted where
+	// it stands.
+	buf := associated(s.bind, Overhead+kem+size)
 	start := len(buf)
-	buf = appendPart(buf, c.header, h[:])
-	if h[40] != 0 {
-		buf = appendPart(buf, c.header, append(append([]byte(nil), c.ek...), c.ct...))
+	var random [3 * nonceSize]byte
+	nonces := random[:2*nonceSize]
+	if flags != 0 {
+		nonces = random[:]
 	}
-	return appendPart(buf, mk, body)[start:]
+	_, _ = rand.Read(nonces) // never fails; one call costs half of two
+
+	buf = append(buf, nonces[:nonceSize]...)
+	part := len(buf)
+	buf = append(buf, s.self.public[:]...)
+	buf = binary.BigEndian.AppendUint32(buf, c.pn)
+	buf = binary.BigEndian.AppendUint32(buf, c.n)
+	buf = append(buf, flags)
+	buf = sealPart(buf, part, c.header)
+	if flags != 0 {
+		buf = append(buf, nonces[nonceSize:2*nonceSize]...)
+		part = len(buf)
+		buf = append(append(buf, c.ek...), c.ct...)
+		buf = sealPart(buf, part, c.header)
+	}
+	buf = append(buf, nonces[len(nonces)-nonceSize:]...)
+	part = len(buf)
+	buf = appendPadded(buf, plaintext, size)
+	return sealPart(buf, part, mk)[start:]
 }
 
-// appendPart appends nonce and ciphertext, authenticating all of buf.
-func appendPart(buf []byte, k key, plaintext []byte) []byte {
-	ad := buf
-	var nonce [chacha20poly1305.NonceSizeX]byte
-	_, _ = rand.Read(nonce[:]) // never fails
-	buf = append(buf, nonce[:]...)
-	return newAEAD(k).Seal(buf, nonce[:], plaintext, ad)
+// sealPart encrypts what follows buf[:part], which ends in the nonce, and
+// authenticates all before the nonce. buf has room for the tag.
+func sealPart(buf []byte, part int, k key) []byte {
+	nonce := buf[part-nonceSize : part]
+	return newAEAD(k).Seal(buf[:part], nonce, buf[part:], buf[:part-nonceSize])
 }
 
 // locate tries the current header key, the next, and the old ones.
@@ -163,18 +187,19 @@ func (su parleySuite) locate(s *Session, message []byte) (place, bool) {
 	if len(message) < Overhead {
 		return place{}, false
 	}
-	ad := associated(s.bind, headerPart)
+	ad := associated(s.bind, headerPart) // room for the body's, which goes on from it
+	plain := make([]byte, 0, headerSize)
 	if s.recv.live {
-		if at, ok := su.header(s.recv.header, ad, message); ok && at.ratchet == s.peer {
+		if at, ok := su.header(s.recv.header, plain, ad, message); ok && at.ratchet == s.peer {
 			return at, true // currentChain
 		}
 	}
-	if at, ok := su.header(s.nextRecv, ad, message); ok {
+	if at, ok := su.header(s.nextRecv, plain, ad, message); ok {
 		at.chain = nextChain
-		return at, su.kemFields(s.nextRecv, &at, ad, message)
+		return at, su.kemFields(s.nextRecv, &at, message)
 	}
 	for i, g := range s.old {
-		if at, ok := su.header(g.header, ad, message); ok && at.ratchet == g.peer {
+		if at, ok := su.header(g.header, plain, ad, message); ok && at.ratchet == g.peer {
 			at.chain, at.old = oldChain, i
 			return at, true
 		}
@@ -184,14 +209,12 @@ func (su parleySuite) locate(s *Session, message []byte) (place, bool) {
 
 // header tries one header key. Unknown flags and a message too short for its
 // flags are refused like a wrong key.
-func (parleySuite) header(k key, ad, message []byte) (place, bool) {
-	const nonce = chacha20poly1305.NonceSizeX
-	var buf [headerSize]byte
-	h, err := newAEAD(k).Open(buf[:0], message[:nonce], message[nonce:headerPart], ad)
+func (parleySuite) header(k key, plain, ad, message []byte) (place, bool) {
+	h, err := newAEAD(k).Open(plain, message[:nonceSize], message[nonceSize:headerPart], ad)
 	if err != nil {
 		return place{}, false
 	}
-	at := place{body: headerPart, header: header{
+	at := place{ad: ad, body: headerPart, header: header{
 		ratchet: [32]byte(h), pn: binary.BigEndian.Uint32(h[32:]), n: binary.BigEndian.Uint32(h[36:]), flags: h[40],
 	}}
 	if at.flags != 0 {
@@ -208,14 +231,12 @@ func (parleySuite) header(k key, ad, message []byte) (place, bool) {
 
 // kemFields opens the KEM part of the first message of a chain. In later ones
 // it is covered by the body's associated data and not read.
-func (parleySuite) kemFields(k key, at *place, ad, message []byte) bool {
+func (parleySuite) kemFields(k key, at *place, message []byte) bool {
 	if at.flags == 0 {
 		return true
 	}
-	part := message[headerPart:at.body]
-	nonce, box := part[:chacha20poly1305.NonceSizeX], part[chacha20poly1305.NonceSizeX:]
-	fields, err := newAEAD(k).Open(nil, nonce, box, append(ad, message[:headerPart]...))
-	if err != nil {
+	fields, ok := openPart(k, message[headerPart:at.body], append(at.ad, message[:headerPart]...))
+	if !ok {
 		return false
 	}
 	if at.flags&flagEK != 0 {
@@ -227,10 +248,12 @@ func (parleySuite) kemFields(k key, at *place, ad, message []byte) bool {
 	return true
 }
 
-func (parleySuite) open(s *Session, mk key, at place, message []byte) ([]byte, bool) {
-	ad := append(associated(s.bind, at.body), message[:at.body]...)
-	part := message[at.body:]
-	nonce, box := part[:chacha20poly1305.NonceSizeX], part[chacha20poly1305.NonceSizeX:]
-	body, err := newAEAD(mk).Open(nil, nonce, box, ad)
-	return body, err == nil
+func (parleySuite) open(_ *Session, mk key, at place, message []byte) ([]byte, bool) {
+	return openPart(mk, message[at.body:], append(at.ad, message[:at.body]...))
+}
+
+// openPart opens nonce and ciphertext into fresh memory.
+func openPart(k key, part, ad []byte) ([]byte, bool) {
+	plain, err := newAEAD(k).Open(nil, part[:nonceSize], part[nonceSize:], ad)
+	return plain, err == nil
 }
