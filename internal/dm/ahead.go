@@ -20,7 +20,7 @@ const aheadLife = chat.FirstByteTimeout / 2
 type call struct {
 	began  time.Time
 	cancel context.CancelFunc
-	done   chan struct{} // closed after stream and err are set
+	done   sync.WaitGroup // until stream and err are set
 	stream wire.Stream
 	err    error
 }
@@ -28,16 +28,14 @@ type call struct {
 // dial begins to open a stream to a device.
 func (c *Courier) dial(ctx context.Context, d chat.DeviceID) *call {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	x := &call{began: time.Now(), cancel: cancel, done: make(chan struct{})}
-	go func() { // Open ends with ctx, and both wait and drop wait for it
-		defer close(x.done)
-		x.stream, x.err = c.dialer.Open(ctx, d, Protocol)
-	}()
+	x := &call{began: time.Now(), cancel: cancel}
+	// Open ends with ctx, and both wait and drop wait for it.
+	x.done.Go(func() { x.stream, x.err = c.dialer.Open(ctx, d, Protocol) })
 	return x
 }
 
 func (x *call) wait() (wire.Stream, error) {
-	<-x.done
+	x.done.Wait()
 	x.cancel()
 	return x.stream, x.err
 }

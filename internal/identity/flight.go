@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"sync"
 
 	"parley/internal/chat"
 )
@@ -17,6 +18,7 @@ type Searcher interface {
 // its own, which the last caller to leave ends and waits for.
 type flight struct {
 	cancel context.CancelFunc
+	work   sync.WaitGroup
 	heard  chan struct{} // closed after first is set
 	first  []byte        // the first value that came, not yet the best
 	done   chan struct{} // closed after value and err are set
@@ -60,7 +62,7 @@ func (d *Directory) board(ctx context.Context, key string) *flight {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), chat.LookupTimeout)
 		f = &flight{cancel: cancel, heard: make(chan struct{}), done: make(chan struct{})}
 		d.flights[key] = f
-		go d.fly(ctx, key, f)
+		f.work.Go(func() { d.fly(ctx, key, f) })
 	}
 	f.callers++
 	return f
@@ -76,7 +78,7 @@ func (d *Directory) leave(key string, f *flight) {
 	d.mu.Unlock()
 	if last {
 		f.cancel()
-		<-f.done
+		f.work.Wait()
 	}
 }
 
