@@ -137,7 +137,7 @@ func FuzzReadFrame(f *testing.F) {
 		if ReadFrame(&replay{in: in}, m) != nil {
 			return
 		}
-		b, err := appendFrame(nil, m)
+		b, err := appendFrame(nil, m, proto.Size(m))
 		if err != nil {
 			t.Fatal(err)
 		}
