@@ -20,7 +20,8 @@ const adoptTimeout = 5 * time.Second
 func (p *publisher) adopt(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()
-	value, err := p.lookUp(ctx, AccountRecordKey(p.keys.Account()), nil)
+	value, leave, err := p.lookUp(ctx, AccountRecordKey(p.keys.Account()), nil)
+	defer leave()
 	if err != nil {
 		return errors.Is(err, chat.ErrNotFound)
 	}

@@ -199,7 +199,8 @@ func (d *Directory) cachedAccount(ctx context.Context, a chat.AccountID, now tim
 
 // lookUpAccount asks the DHT, pins and caches.
 func (d *Directory) lookUpAccount(ctx context.Context, a chat.AccountID, early func(record []byte)) (*Manifest, error) {
-	value, err := d.lookUp(ctx, AccountRecordKey(a), early)
+	value, leave, err := d.lookUp(ctx, AccountRecordKey(a), early)
+	defer leave()
 	if err != nil {
 		if m := d.sleepingAccount(ctx, a, err); m != nil {
 			return m, nil
@@ -316,7 +317,8 @@ func cachedRecord(row store.Record, now time.Time) (*DeviceRecord, error) {
 
 // lookUpDevice asks the DHT. What it returns is never older than cached.
 func (d *Directory) lookUpDevice(ctx context.Context, dev chat.DeviceID, cached *DeviceRecord) (*DeviceRecord, error) {
-	value, err := d.lookUp(ctx, DeviceRecordKey(dev), nil)
+	value, leave, err := d.lookUp(ctx, DeviceRecordKey(dev), nil)
+	defer leave()
 	var r *DeviceRecord
 	if err != nil {
 		if s := d.sleepingDevice(ctx, dev, cached, err); s != nil {

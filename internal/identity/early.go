@@ -38,12 +38,13 @@ func (d *Directory) Callable(ctx context.Context, dev chat.DeviceID) (*DeviceRec
 	bounded, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var first *DeviceRecord
-	value, err := d.lookUp(bounded, DeviceRecordKey(dev), func(value []byte) {
+	value, leave, err := d.lookUp(bounded, DeviceRecordKey(dev), func(value []byte) {
 		if r, err := OpenDeviceRecord(value, time.Now()); err == nil && r.Device == dev {
 			first = r
 			cancel()
 		}
 	})
+	defer leave()
 	switch {
 	case first != nil:
 		return first, nil

@@ -29,13 +29,15 @@ type flight struct {
 }
 
 // lookUp asks the DHT once for all who ask at the same time. early, if set, is
-// called with the first value as soon as there is one.
-func (d *Directory) lookUp(ctx context.Context, key string, early func(value []byte)) ([]byte, error) {
+// called with the first value as soon as there is one. Until leave is called
+// whoever asks shares the answer: call it when what came is kept, or somebody
+// who finds neither the look-up nor its result would ask again.
+func (d *Directory) lookUp(ctx context.Context, key string, early func(value []byte)) (value []byte, leave func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, func() {}, err
 	}
 	f := d.board(ctx, key)
-	defer d.leave(key, f)
+	leave = func() { d.leave(key, f) }
 	heard := f.heard
 	if early == nil {
 		heard = nil
@@ -43,12 +45,12 @@ func (d *Directory) lookUp(ctx context.Context, key string, early func(value []b
 	for {
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, leave, ctx.Err()
 		case <-heard:
 			heard = nil
 			early(f.first)
 		case <-f.done:
-			return f.value, f.err
+			return f.value, leave, f.err
 		}
 	}
 }
@@ -94,10 +96,5 @@ func (d *Directory) fly(ctx context.Context, key string, f *flight) {
 				close(f.heard)
 			}
 		})
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.flights[key] == f {
-		delete(d.flights, key)
 	}
 }
