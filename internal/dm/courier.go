@@ -200,21 +200,20 @@ func (c *Courier) resolve(ctx context.Context, wg *sync.WaitGroup, a chat.Accoun
 // called while their list is still being confirmed.
 func (c *Courier) split(ctx context.Context, wg *sync.WaitGroup, a chat.AccountID) string {
 	var calls map[chat.DeviceID]*call
-	var listed []chat.DeviceID
-	defer func() { c.keepCalls(calls, listed) }()
 	m, err := c.directory.AccountEarly(ctx, a, func(m *identity.Manifest) { calls = c.foresee(ctx, wg, m) })
 	if err != nil {
+		c.keepCalls(calls, nil)
 		c.log.Debug("devices not found", "account", a.Short(), "cause", err)
 		return lookUpReason(err)
 	}
+	c.keepCalls(calls, m.Devices) // before the bell starts their workers
 	if len(m.Devices) == 0 {
 		return waitNoRecord
 	}
 	if err := c.db.Write(ctx, func(tx *store.Tx) error { return tx.OutboxSplit(a, m.Devices) }); err != nil {
 		c.log.Warn("outbox not split", "cause", err)
-		return waitNoRecord
+		return waitNoRecord // calls that no worker takes end by themselves
 	}
-	listed = m.Devices
 	return ""
 }
 
