@@ -235,11 +235,9 @@ const (
 	// MaxRequestMessages is how many messages one stranger may leave before
 	// an answer.
 	MaxRequestMessages = 5
-	// OutboxWindow is the number of unacknowledged messages on one stream: with
-	// a few receipts' worth under way, each covers a full group and nobody
-	// waits for one to be signed. Well below SenderLead, and below what a
-	// device may send at once (DMFrameBurst).
-	OutboxWindow = 4 * ReceiptIDs
+	// OutboxWindow is the number of unacknowledged messages on one stream:
+	// one receipt covers them.
+	OutboxWindow = ReceiptIDs
 	// FreshSessionEvery bounds how often a broken session is made again.
 	FreshSessionEvery = time.Hour
 	// SeenBlobLife covers every path a re-homed blob can take.
