@@ -63,6 +63,79 @@ func TestKEMSchedule(t *testing.T) {
 	}
 }
 
+// TestArrivedEndsRepetition: after proof that one message of a chain has been
+// opened, later ones go without KEM fields, and nothing else changes.
+func TestArrivedEndsRepetition(t *testing.T) {
+	a, b := newPair(t)
+	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
+	b.mustRepeat(t, true)
+	early := [][]byte{mustSeal(t, &b, "0"), mustSeal(t, &b, "1"), mustSeal(t, &b, "2")}
+	mustOpen(t, &a, early[1], "1")
+	b = b.Arrived(2)
+	b.mustRepeat(t, false)
+	if b.Lead() != 1 || b.kem == nil {
+		t.Fatalf("lead %d, outstanding key %v", b.Lead(), b.kem != nil)
+	}
+	late := [][]byte{mustSeal(t, &b, "3"), mustSeal(t, &b, "4"), mustSeal(t, &b, "5")}
+	if len(late[0]) != Overhead+2 {
+		t.Errorf("message of %d bytes", len(late[0]))
+	}
+	// With and without fields, in any order, and again in the chain after.
+	mustOpen(t, &a, late[1], "4")
+	mustOpen(t, &a, early[2], "2")
+	a.mustRepeat(t, true)
+	answers := [][]byte{mustSeal(t, &a, "answer 0"), mustSeal(t, &a, "answer 1")}
+	mustOpen(t, &b, answers[1], "answer 1")
+	a = a.Arrived(a.Sent())
+	a.mustRepeat(t, false)
+	mustOpen(t, &a, mustSeal(t, &b, "turn"), "turn")
+	mustOpen(t, &a, late[0], "3")
+	mustOpen(t, &a, early[0], "0")
+	mustOpen(t, &a, late[2], "5")
+	mustOpen(t, &b, answers[0], "answer 0")
+	for _, m := range append(early, late...) {
+		mustRefuse(t, a, m)
+	}
+	for range 60 { // both ends made the same root steps
+		mustOpen(t, &b, mustSeal(t, &a, "x"), "x")
+		mustOpen(t, &a, mustSeal(t, &b, "y"), "y")
+	}
+}
+
+func (s *Session) mustRepeat(t *testing.T, want bool) {
+	t.Helper()
+	if s.Repeats() != want || (s.MessageSize(0) == Overhead+1) == want {
+		t.Fatalf("repeats is %v, smallest message %d", s.Repeats(), s.MessageSize(0))
+	}
+}
+
+// TestArrivedIsOfThisChain: a message of another chain, or one that was never
+// sealed, proves nothing about this one.
+func TestArrivedIsOfThisChain(t *testing.T) {
+	a, b := newPair(t)
+	mustSeal(t, &a, "1")
+	mustOpen(t, &b, mustSeal(t, &a, "2"), "2")
+	mustOpen(t, &a, mustSeal(t, &b, "offer"), "offer")
+	for _, number := range []uint64{0, 1, 2, 3, 1 << 63} {
+		a.Arrived(number).mustRepeat(t, true) // nothing sealed in this chain yet
+	}
+	mustSeal(t, &a, "3")
+	for _, number := range []uint64{0, 1, 2, 4, 1 << 63} {
+		a.Arrived(number).mustRepeat(t, true)
+	}
+	a.Receipted(3).mustRepeat(t, true) // a receipt alone does not say which copy came
+	before := stateOf(t, a)
+	a.Arrived(3).mustRepeat(t, false)
+	a.Receipted(3).Arrived(3).mustRepeat(t, false)
+	if !bytes.Equal(before, stateOf(t, a)) {
+		t.Error("Arrived changed the session it came from")
+	}
+	// Told wrongly, the chain cannot be entered: refused, never misread.
+	wrong := a.Arrived(3)
+	mustRefuse(t, b, mustSeal(t, &wrong, "without"))
+	mustOpen(t, &b, mustSeal(t, &a, "with"), "with")
+}
+
 // TestUnansweredKEMKeyIsRefused is a downgrade inside the session: a chain that
 // owes a ciphertext has none, or answers what nobody asked.
 func TestUnansweredKEMKeyIsRefused(t *testing.T) {
