@@ -91,7 +91,7 @@ func FuzzHeader(f *testing.F) {
 			liar.send.ct = bytes.Repeat([]byte{byte(kem >> 8)}, 1088)
 		}
 		mk, _ := chainStep(liar.send.chain)
-		m := parleySuite{}.seal(nil, &liar, mk, nil, 1)
+		m := parleySuite{}.seal(&liar, mk, nil, 1)
 		m = withBody(&liar, mk, m[:len(m)-partSize-1], body)
 		before := stateOf(t, victim)
 		after, _, err := victim.Open(noon, m)
@@ -234,7 +234,7 @@ func TestHeaderNumbersAreBigEndian(t *testing.T) {
 	a, b := newPair(t)
 	a.send.pn, a.send.n = 0x01020304, 5
 	mk, _ := chainStep(a.send.chain)
-	m := parleySuite{}.seal(nil, a, mk, nil, 1)
+	m := parleySuite{}.seal(a, mk, nil, 1)
 	h, err := newAEAD(b.nextRecv).Open(nil, m[:24], m[24:headerPart], associated(b.bind, 0))
 	if err != nil {
 		t.Fatal(err)

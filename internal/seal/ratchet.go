@@ -44,7 +44,7 @@ func newAEAD(k key) cipher.AEAD {
 // open is the receiving half of the machine. All work happens on a copy of s,
 // and nothing the two share is written to: generations are replaced, never
 // edited. The copy is returned only if the body authenticates.
-func (s *Session) open(dst []byte, now time.Time, message []byte) (*Session, []byte, bool) {
+func (s *Session) open(now time.Time, message []byte) (*Session, []byte, bool) {
 	next := *s
 	next.trim(now)
 	at, ok := next.suite.locate(&next, message)
@@ -55,7 +55,7 @@ func (s *Session) open(dst []byte, now time.Time, message []byte) (*Session, []b
 	if !ok {
 		return nil, nil, false
 	}
-	body, ok := next.suite.open(dst, &next, mk, at, message)
+	body, ok := next.suite.open(&next, mk, at, message)
 	if !ok {
 		return nil, nil, false
 	}

@@ -156,17 +156,11 @@ func (s *Session) overhead() int {
 // fewest possible with size 0. It fails with chat.ErrTooLarge if it does not
 // fit and with ErrNotYet before a responder has opened its first message.
 func (s *Session) Seal(now time.Time, plaintext []byte, size int) (next *Session, message []byte, err error) {
-	return s.AppendSeal(nil, now, plaintext, size)
-}
-
-// AppendSeal is Seal into memory of the caller: it appends the message to dst,
-// which must not overlap plaintext.
-func (s *Session) AppendSeal(dst []byte, now time.Time, plaintext []byte, size int) (next *Session, message []byte, err error) {
 	body, err := paddedSize(len(plaintext), size, s.overhead())
 	if err != nil {
 		return nil, nil, fmt.Errorf("sealing message: %w", err)
 	}
-	next, message, err = s.seal(dst, now, plaintext, body)
+	next, message, err = s.seal(now, plaintext, body)
 	if err != nil {
 		return nil, nil, fmt.Errorf("sealing message: %w", err)
 	}
@@ -174,7 +168,7 @@ func (s *Session) AppendSeal(dst []byte, now time.Time, plaintext []byte, size i
 }
 
 // seal seals plaintext as a body of size bytes.
-func (s *Session) seal(dst []byte, now time.Time, plaintext []byte, size int) (*Session, []byte, error) {
+func (s *Session) seal(now time.Time, plaintext []byte, size int) (*Session, []byte, error) {
 	if !s.send.live {
 		return nil, nil, ErrNotYet
 	}
@@ -184,7 +178,7 @@ func (s *Session) seal(dst []byte, now time.Time, plaintext []byte, size int) (*
 	next := *s
 	var mk key
 	mk, next.send.chain = chainStep(s.send.chain)
-	message := s.suite.seal(dst, s, mk, plaintext, size)
+	message := s.suite.seal(s, mk, plaintext, size)
 	next.send.n++
 	next.sent++
 	next.kemCount++
@@ -195,22 +189,14 @@ func (s *Session) seal(dst []byte, now time.Time, plaintext []byte, size int) (*
 // Open opens a message. It never changes s: every fault is ErrOpen and leaves
 // nothing behind. now ages skipped keys and the KEM schedule.
 func (s *Session) Open(now time.Time, message []byte) (next *Session, plaintext []byte, err error) {
-	return s.AppendOpen(nil, now, message)
-}
-
-// AppendOpen is Open into memory of the caller: it appends the plaintext to
-// dst, which must not overlap message. With an error, what dst had room for is
-// of no use.
-func (s *Session) AppendOpen(dst []byte, now time.Time, message []byte) (next *Session, plaintext []byte, err error) {
-	next, body, ok := s.open(dst, now, message)
+	next, body, ok := s.open(now, message)
 	if !ok {
 		return nil, nil, ErrOpen
 	}
-	text, ok := unpad(body[len(dst):])
-	if !ok {
+	if plaintext, ok = unpad(body); !ok {
 		return nil, nil, ErrOpen
 	}
-	return next, body[:len(dst)+len(text)], nil
+	return next, plaintext, nil
 }
 
 // Expire is the session without the skipped keys, and the header keys that led

@@ -58,7 +58,7 @@ func (x signalSuite) messageKeys(mk key) (cipherKey, macKey, iv []byte) {
 	return b[:32], b[32:64], b[64:]
 }
 
-func (x signalSuite) seal(_ []byte, s *Session, mk key, body []byte, _ int) []byte {
+func (x signalSuite) seal(s *Session, mk key, body []byte, _ int) []byte {
 	cipherKey, macKey, iv := x.messageKeys(mk)
 	fill := aes.BlockSize - len(body)%aes.BlockSize
 	ct := append(bytes.Clone(body), bytes.Repeat([]byte{byte(fill)}, fill)...)
@@ -114,7 +114,7 @@ func (x signalSuite) locate(s *Session, message []byte) (place, bool) {
 	return at, true
 }
 
-func (x signalSuite) open(_ []byte, _ *Session, mk key, at place, message []byte) ([]byte, bool) {
+func (x signalSuite) open(_ *Session, mk key, at place, message []byte) ([]byte, bool) {
 	cipherKey, macKey, iv := x.messageKeys(mk)
 	inner := message[at.body:]
 	inner, tag := inner[:len(inner)-8], inner[len(inner)-8:]

@@ -174,7 +174,7 @@ func TestSignalTranscript(t *testing.T) {
 	for _, step := range r.Steps {
 		if step.Op == "send" {
 			x := sides[step.From]
-			next, m, err := x.session.seal(nil, noon, step.Plaintext, 0)
+			next, m, err := x.session.seal(noon, step.Plaintext, 0)
 			if err != nil {
 				t.Fatalf("sealing %s: %v", step.ID, err)
 			}
@@ -193,7 +193,7 @@ func TestSignalTranscript(t *testing.T) {
 			m = step.Wire
 		}
 		before, keysLeft := stateOf(t, x.session), len(x.keys)
-		next, body, ok := x.session.open(nil, noon, m)
+		next, body, ok := x.session.open(noon, m)
 		if step.Result == "ok" {
 			if !ok {
 				t.Fatalf("%s does not open at %s: %s", step.ID, step.At, step.Note)

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -28,13 +27,13 @@ type suite interface {
 	handshakeKDF(s *Session, dhs, ss []byte) (root, header, nextHeader key)
 	// rootKDF is one root step with a DH result and, on a KEM step, a secret.
 	rootKDF(root key, dh, ss []byte) (newRoot, chain, nextHeader key)
-	// seal appends the message for s's sending chain as it stands, its
-	// plaintext padded to a body of size bytes.
-	seal(dst []byte, s *Session, mk key, plaintext []byte, size int) []byte
+	// seal makes the message for s's sending chain as it stands, its plaintext
+	// padded to a body of size bytes.
+	seal(s *Session, mk key, plaintext []byte, size int) []byte
 	// locate reads the header of a message and finds its receiving chain.
 	locate(s *Session, message []byte) (place, bool)
-	// open appends the body of a located message.
-	open(dst []byte, s *Session, mk key, at place, message []byte) ([]byte, bool)
+	// open opens the body of a located message.
+	open(s *Session, mk key, at place, message []byte) ([]byte, bool)
 }
 
 // header is the plain form of what a message says about itself.
@@ -131,52 +130,56 @@ func associated(bind [32]byte, room int) []byte {
 	return append(b, bind[:]...)
 }
 
-func (parleySuite) seal(dst []byte, s *Session, mk key, plaintext []byte, size int) []byte {
+func (parleySuite) seal(s *Session, mk key, plaintext []byte, size int) []byte {
 	c := &s.send
-	var random [3 * nonceSize]byte
-	nonces := random[:2*nonceSize]
 	var flags byte
 	kem := 0
-	if s.Repeats() {
+	if c.ek != nil {
+		flags |= flagEK
+		kem += len(c.ek)
+	}
+	if c.ct != nil {
+		flags |= flagCT
+		kem += len(c.ct)
+	}
+	if flags != 0 {
+		kem += partSize
+	}
+	// One buffer: associated data first, then the parts, each encrypted where
+	// it stands.
+	buf := associated(s.bind, Overhead+kem+size)
+	start := len(buf)
+	var random [3 * nonceSize]byte
+	nonces := random[:2*nonceSize]
+	if flags != 0 {
 		nonces = random[:]
-		kem = partSize + len(c.ek) + len(c.ct)
-		if c.ek != nil {
-			flags |= flagEK
-		}
-		if c.ct != nil {
-			flags |= flagCT
-		}
 	}
 	_, _ = rand.Read(nonces) // never fails; one call costs half of two
 
-	// Each part is encrypted where it stands.
-	dst = slices.Grow(dst, Overhead+kem+size)
-	ad := associated(s.bind, headerPart+kem)
-	dst = append(dst, nonces[:nonceSize]...)
-	part := len(dst)
-	dst = append(dst, s.self.public[:]...)
-	dst = binary.BigEndian.AppendUint32(dst, c.pn)
-	dst = binary.BigEndian.AppendUint32(dst, c.n)
-	dst = append(dst, flags)
-	dst, ad = sealPart(dst, part, c.header, ad)
+	buf = append(buf, nonces[:nonceSize]...)
+	part := len(buf)
+	buf = append(buf, s.self.public[:]...)
+	buf = binary.BigEndian.AppendUint32(buf, c.pn)
+	buf = binary.BigEndian.AppendUint32(buf, c.n)
+	buf = append(buf, flags)
+	buf = sealPart(buf, part, c.header)
 	if flags != 0 {
-		dst = append(dst, nonces[nonceSize:2*nonceSize]...)
-		part = len(dst)
-		dst = append(append(dst, c.ek...), c.ct...)
-		dst, ad = sealPart(dst, part, c.header, ad)
+		buf = append(buf, nonces[nonceSize:2*nonceSize]...)
+		part = len(buf)
+		buf = append(append(buf, c.ek...), c.ct...)
+		buf = sealPart(buf, part, c.header)
 	}
-	dst = append(dst, nonces[len(nonces)-nonceSize:]...)
-	part = len(dst)
-	dst = appendPadded(dst, plaintext, size)
-	return newAEAD(mk).Seal(dst[:part], dst[part-nonceSize:part], dst[part:], ad)
+	buf = append(buf, nonces[len(nonces)-nonceSize:]...)
+	part = len(buf)
+	buf = appendPadded(buf, plaintext, size)
+	return sealPart(buf, part, mk)[start:]
 }
 
-// sealPart encrypts what follows dst[:part], which ends in the nonce, and adds
-// the part to what the next one authenticates.
-func sealPart(dst []byte, part int, k key, ad []byte) (sealed, all []byte) {
-	nonce := part - nonceSize
-	dst = newAEAD(k).Seal(dst[:part], dst[nonce:part], dst[part:], ad)
-	return dst, append(ad, dst[nonce:]...)
+// sealPart encrypts what follows buf[:part], which ends in the nonce, and
+// authenticates all before the nonce. buf has room for the tag.
+func sealPart(buf []byte, part int, k key) []byte {
+	nonce := buf[part-nonceSize : part]
+	return newAEAD(k).Seal(buf[:part], nonce, buf[part:], buf[:part-nonceSize])
 }
 
 // locate tries the current header key, the next, and the old ones.
@@ -232,7 +235,7 @@ func (parleySuite) kemFields(k key, at *place, message []byte) bool {
 	if at.flags == 0 {
 		return true
 	}
-	fields, ok := openPart(nil, k, message[headerPart:at.body], append(at.ad, message[:headerPart]...))
+	fields, ok := openPart(k, message[headerPart:at.body], append(at.ad, message[:headerPart]...))
 	if !ok {
 		return false
 	}
@@ -245,12 +248,12 @@ func (parleySuite) kemFields(k key, at *place, message []byte) bool {
 	return true
 }
 
-func (parleySuite) open(dst []byte, _ *Session, mk key, at place, message []byte) ([]byte, bool) {
-	return openPart(dst, mk, message[at.body:], append(at.ad, message[:at.body]...))
+func (parleySuite) open(_ *Session, mk key, at place, message []byte) ([]byte, bool) {
+	return openPart(mk, message[at.body:], append(at.ad, message[:at.body]...))
 }
 
-// openPart appends what a part of nonce and ciphertext holds.
-func openPart(dst []byte, k key, part, ad []byte) ([]byte, bool) {
-	dst, err := newAEAD(k).Open(dst, part[:nonceSize], part[nonceSize:], ad)
-	return dst, err == nil
+// openPart opens nonce and ciphertext into fresh memory.
+func openPart(k key, part, ad []byte) ([]byte, bool) {
+	plain, err := newAEAD(k).Open(nil, part[:nonceSize], part[nonceSize:], ad)
+	return plain, err == nil
 }
