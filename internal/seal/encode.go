@@ -20,8 +20,7 @@ const (
 	hasReceiving
 	hasKEM
 	hasCT
-	hasArrived // the outstanding ML-KEM key, which is therefore not offered any more
-	allParts   = 1<<iota - 1
+	allParts = 1<<iota - 1
 )
 
 // MarshalBinary is the versioned private form, for a sealed row. Equal states
@@ -86,7 +85,6 @@ func (s *Session) parts() (p byte) {
 		{hasReceiving, s.recv.live},
 		{hasKEM, s.kem != nil},
 		{hasCT, s.send.ct != nil},
-		{hasArrived, s.kem != nil && s.send.ek == nil},
 	} {
 		if part.has {
 			p |= part.bit
@@ -132,9 +130,7 @@ func UnmarshalSession(b []byte) (*Session, error) {
 		s.kem = &kemKey{}
 		r.fixed(s.kem.seed[:])
 		s.kem.public = r.bytes(mlkem.EncapsulationKeySize768)
-		if parts&hasArrived == 0 {
-			s.send.ek = s.kem.public
-		}
+		s.send.ek = s.kem.public // offered exactly while outstanding
 	}
 	if parts&hasCT != 0 {
 		s.send.ct = r.bytes(mlkem.CiphertextSize768)
@@ -150,7 +146,7 @@ func UnmarshalSession(b []byte) (*Session, error) {
 		s.old = append(s.old, r.generation(header, peer, &left))
 	}
 	r.check(parts&^byte(allParts) == 0 && len(r.b) == 0 && s.receipted <= s.sent &&
-		(s.send.live || parts&(hasKEM|hasCT) == 0) && (parts&hasKEM != 0 || parts&hasArrived == 0))
+		(s.send.live || parts&(hasKEM|hasCT) == 0))
 	if r.bad {
 		return nil, fmt.Errorf("%w: damaged session", chat.ErrInvalid)
 	}

@@ -28,10 +28,6 @@ func sessionsOfEveryKind(t testing.TB) map[string]*Session {
 	mustSeal(t, &a, "lost")
 	mustOpen(t, &b, mustSeal(t, &a, "hi"), "hi")
 	out["offering a KEM key"] = b
-	mustSeal(t, &b, "lost")
-	mustOpen(t, &a, mustSeal(t, &b, "first reply"), "first reply")
-	b = b.Arrived(b.Sent())
-	out["with a KEM key that arrived"] = b
 	mustOpen(t, &a, mustSeal(t, &b, "reply"), "reply")
 	out["answering with a ciphertext"] = a
 	mustSeal(t, &a, "lost")
@@ -71,7 +67,6 @@ func TestUnmarshalSessionRefuses(t *testing.T) {
 			"version 0":    append([]byte{0}, b[1:]...),
 			"other suite":  append([]byte{sessionVersion, 0, 2}, b[3:]...),
 			"unknown part": append([]byte{sessionVersion, 0, 1, 0x80 | b[3]}, b[4:]...),
-			"arrived key":  append([]byte{sessionVersion, 0, 1, hasArrived | b[3]&^hasKEM}, b[4:]...),
 		} {
 			if got, err := UnmarshalSession(bad); !errors.Is(err, chat.ErrInvalid) || got != nil {
 				t.Errorf("%s, %s: %v", name, what, err)

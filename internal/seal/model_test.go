@@ -26,7 +26,6 @@ func (x scheduled) kemDue(*Session, time.Time) bool {
 // packet is one message in the model's network.
 type packet struct {
 	text    string
-	number  uint64 // in its session
 	bytes   []byte
 	damaged bool // its damaged copy has been delivered
 	opened  bool // a copy has been delivered
@@ -41,9 +40,6 @@ type network struct {
 	sides  [2]*Session
 	flight [2][]*packet // to side i
 	done   [2][]*packet // delivered there, kept for duplicates
-	proofs [2][]uint64  // receipts under way to side i
-	prove  bool         // whether there are any
-	talker int          // with them: the side that sends, for a while
 	sent   int
 	stats  map[string]int
 }
@@ -56,7 +52,7 @@ const modelEvents = 20_000
 func TestDeliveryModel(t *testing.T) {
 	for name, every := range map[string]int{"never": 0, "every step": 1, "every third": 3} {
 		t.Run(name, func(t *testing.T) {
-			n := newNetwork(t, every, false)
+			n := newNetwork(t, every)
 			for range modelEvents {
 				n.event()
 			}
@@ -77,30 +73,7 @@ func TestDeliveryModel(t *testing.T) {
 	}
 }
 
-// TestArrivedModel adds receipts, which are overtaken, lost and repeated
-// themselves, and leave out the KEM fields of what is sealed after them.
-func TestArrivedModel(t *testing.T) {
-	for name, every := range map[string]int{"every step": 1, "every third": 3} {
-		t.Run(name, func(t *testing.T) {
-			n := newNetwork(t, every, true)
-			for range modelEvents {
-				n.event()
-			}
-			n.drain()
-			t.Log(n.stats)
-			if n.stats["opened"]+n.stats["lost"] != n.sent {
-				t.Errorf("%d sent, %d opened, %d lost", n.sent, n.stats["opened"], n.stats["lost"])
-			}
-			for _, kind := range []string{"with KEM fields", "without", "overtaking its fields", "late proofs", "lost proofs"} {
-				if n.stats[kind] < modelEvents/100 {
-					t.Errorf("only %d %s: the model tests little", n.stats[kind], kind)
-				}
-			}
-		})
-	}
-}
-
-func newNetwork(t *testing.T, every int, prove bool) *network {
+func newNetwork(t *testing.T, every int) *network {
 	x, y := newSide(t), newSide(t)
 	steps := 0
 	su := scheduled{every: every, steps: &steps}
@@ -114,24 +87,14 @@ func newNetwork(t *testing.T, every int, prove bool) *network {
 	}
 	return &network{
 		t: t, rng: rand.New(rand.NewPCG(1, uint64(every))), now: noon,
-		sides: [2]*Session{a, b}, stats: map[string]int{}, prove: prove,
+		sides: [2]*Session{a, b}, stats: map[string]int{},
 	}
 }
 
 func (n *network) event() {
 	n.now = n.now.Add(time.Duration(n.rng.IntN(20)) * time.Second)
 	side := n.rng.IntN(2)
-	p := n.rng.IntN(100)
-	if n.prove {
-		if n.rng.IntN(50) == 0 {
-			n.talker = 1 - n.talker
-		}
-		if p < 45 {
-			side = n.talker
-		}
-		n.learn(1 - side)
-	}
-	switch {
+	switch p := n.rng.IntN(100); {
 	case p < 45 && len(n.flight[1-side]) < 24 && n.sides[side].send.live:
 		n.send(side)
 	case p < 90 && len(n.flight[side]) > 0:
@@ -156,35 +119,10 @@ func (n *network) send(side int) {
 		n.t.Fatal("sealing changed the state it came from")
 	}
 	n.sides[side] = next
-	switch {
-	case next.Repeats():
+	if next.send.ek != nil || next.send.ct != nil {
 		n.stats["with KEM fields"]++
-	case next.kem != nil:
-		n.stats["without"]++
 	}
-	n.flight[1-side] = append(n.flight[1-side], &packet{text: text, bytes: m, number: next.Sent()})
-}
-
-// learn takes any receipt under way, or loses it; it may come again.
-func (n *network) learn(side int) {
-	list := n.proofs[side]
-	if len(list) == 0 {
-		return
-	}
-	i := n.rng.IntN(len(list))
-	number := list[i]
-	if n.rng.IntN(4) > 0 {
-		n.proofs[side] = append(list[:i:i], list[i+1:]...)
-	}
-	if n.rng.IntN(10) == 0 {
-		n.stats["lost proofs"]++
-		return
-	}
-	s := n.sides[side]
-	if s.Repeats() && s.Sent()-number >= uint64(s.send.n) {
-		n.stats["late proofs"]++ // of a chain that is over
-	}
-	n.sides[side] = s.Arrived(number)
+	n.flight[1-side] = append(n.flight[1-side], &packet{text: text, bytes: m})
 }
 
 // deliver takes any message under way, the oldest more often.
@@ -226,15 +164,6 @@ func (n *network) open(side int, p *packet) {
 	}
 	p.opened = true
 	n.stats["opened"]++
-	if n.prove {
-		n.proofs[1-side] = append(n.proofs[1-side], p.number)
-		for _, late := range n.flight[side] {
-			if late.number < p.number && len(late.bytes) > len(p.bytes)+1000 {
-				n.stats["overtaking its fields"]++
-				break
-			}
-		}
-	}
 	n.sides[side] = next
 	if k := stored(next); k > chat.MaxSkipped || len(next.old) > maxOldHeaders {
 		n.t.Fatalf("%d keys and %d header keys stored", k, len(next.old))

@@ -38,7 +38,7 @@ type Session struct {
 	recv     receiving
 	nextSend key     // header key of our next chain
 	nextRecv key     // header key of the peer's next chain
-	kem      *kemKey // outstanding: our chain offers its public half, until that has arrived
+	kem      *kemKey // outstanding: our chain offers its public half
 
 	current *generation   // overtaken messages of recv; never nil
 	old     []*generation // and of chains before it, oldest first; at most maxOldHeaders
@@ -50,8 +50,7 @@ type Session struct {
 	receipted uint64 // the highest number known to have arrived
 }
 
-// sending is our chain. ek and ct ride in every message of it until one is
-// known to have arrived.
+// sending is our chain. ek and ct ride in every message of it.
 type sending struct {
 	live   bool
 	header key
@@ -118,35 +117,13 @@ func (s *Session) Receipted(upTo uint64) *Session {
 	return &next
 }
 
-// Repeats reports whether every message carries KEM fields, which they do until
-// Arrived.
-func (s *Session) Repeats() bool { return s.send.ek != nil || s.send.ct != nil }
-
-// Arrived is Receipted with proof: the peer has opened message number, as Sent
-// gave it, and stored the session that it opened. If the message is one of the
-// present chain, the peer has entered that chain and has its KEM fields: later
-// messages go without.
-//
-// It must be this very message: a receipt for a text that was sealed twice
-// proves neither. Told wrongly, the peer loses the chain and with it the
-// session.
-func (s *Session) Arrived(number uint64) *Session {
-	known := s.Receipted(number)
-	if number > s.sent || s.sent-number >= uint64(s.send.n) || !s.Repeats() {
-		return known
-	}
-	next := *known
-	next.send.ek, next.send.ct = nil, nil
-	return &next
-}
-
 // MessageSize is the smallest message for n bytes of plaintext in the present
 // state, its KEM fields included. A bucket of this size or more fits.
 func (s *Session) MessageSize(n int) int { return n + 1 + s.overhead() }
 
 func (s *Session) overhead() int {
 	n := Overhead
-	if s.Repeats() {
+	if s.send.ek != nil || s.send.ct != nil {
 		n += partSize + len(s.send.ek) + len(s.send.ct)
 	}
 	return n
