@@ -211,7 +211,9 @@ func (p *pickup) read(ctx context.Context, d chat.DeviceID) (told, gave int, err
 			return told, gave, err
 		}
 		nonce = next
-		gave += len(page.Envelopes)
+		if gave += len(page.Envelopes); gave > chat.BoxEnvelopes {
+			return told, gave, fmt.Errorf("%w: more envelopes than a box holds", chat.ErrInvalid)
+		}
 		p.c.fault("fetched")
 		whole, err := p.take(ctx, page.Envelopes)
 		if err != nil {
@@ -298,8 +300,8 @@ func (p *pickup) take(ctx context.Context, envelopes [][]byte) (whole bool, err 
 	ids := map[[32]byte][][32]byte{} // hash of a blob -> envelopes around it
 	for _, b := range envelopes {
 		e := new(wirev1.OuterEnvelope)
-		if wire.Unmarshal(b, e) != nil || chat.MailboxID(e.MailboxId) != p.box.ID {
-			return false, fmt.Errorf("%w: mail of another box", chat.ErrInvalid)
+		if wire.Unmarshal(b, e) != nil || !p.takes(e, b) {
+			return false, fmt.Errorf("%w: no honest holder keeps such an envelope", chat.ErrInvalid)
 		}
 		hash := sha256.Sum256(e.Blob)
 		if ids[hash] == nil && p.fate(hash) == Later {
@@ -329,6 +331,13 @@ func (p *pickup) take(ctx context.Context, envelopes [][]byte) (whole bool, err 
 		p.gone = append(p.gone, list...)
 	}
 	return whole, nil
+}
+
+// takes reports whether a holder that follows the rules may have taken an
+// envelope, for this box and paid for.
+func (p *pickup) takes(e *wirev1.OuterEnvelope, b []byte) bool {
+	contact, work, ok := readPermit(e, b)
+	return ok && chat.MailboxID(e.MailboxId) == p.box.ID && (contact || work >= chat.StampBits)
 }
 
 func (p *pickup) fate(hash [32]byte) Fate {

@@ -34,25 +34,13 @@ func (h *Host) openEnvelope(b []byte, now time.Time) (store.GuestMail, *wirev1.M
 	if len(e.Blob) > chat.BlobSizes[len(chat.BlobSizes)-1] {
 		return none(wirev1.Status_STATUS_TOO_LARGE)
 	}
-	if e.Version != mailVersion || len(e.MailboxId) != len(chat.MailboxID{}) ||
-		!slices.Contains(chat.BlobSizes[:], len(e.Blob)) || !bytes.Equal(encodeEnvelope(e), b) {
+	contact, work, ok := readPermit(e, b)
+	if !ok {
 		return none(wirev1.Status_STATUS_INVALID)
 	}
 	m := store.GuestMail{
 		ID: sha256.Sum256(b), Box: chat.MailboxID(e.MailboxId), Hour: e.ExpiryHour, Size: len(b), Body: b,
-	}
-	switch permit := e.Permit.(type) {
-	case *wirev1.OuterEnvelope_Token:
-		m.Contact = true
-		if len(permit.Token) != 32 || len(e.MailboxKey) != ed25519.PublicKeySize ||
-			BoxID(e.MailboxKey, sha256.Sum256(permit.Token)) != m.Box {
-			return none(wirev1.Status_STATUS_INVALID)
-		}
-	case *wirev1.OuterEnvelope_Stamp:
-		if len(e.MailboxKey) != 0 || len(permit.Stamp) != stampSize {
-			return none(wirev1.Status_STATUS_INVALID)
-		}
-		m.Work = StampWork(m.Box, m.Hour, e.Blob, permit.Stamp)
+		Contact: contact, Work: work,
 	}
 	if !m.Contact && m.Work < h.stampBits {
 		return store.GuestMail{}, stampAnswer(h.stampBits)
@@ -63,6 +51,25 @@ func (h *Host) openEnvelope(b []byte, now time.Time) (store.GuestMail, *wirev1.M
 	}
 	m.Ends = ends
 	return m, status(wirev1.Status_STATUS_OK)
+}
+
+// readPermit judges the form of an envelope, read from b, and by what right it
+// may lie in its mailbox: the token that contacts share, or a stamp with so many
+// bits of work. Both ends ask it, so that neither trusts the other.
+func readPermit(e *wirev1.OuterEnvelope, b []byte) (contact bool, work int, ok bool) {
+	if e.Version != mailVersion || len(e.MailboxId) != len(chat.MailboxID{}) ||
+		!slices.Contains(chat.BlobSizes[:], len(e.Blob)) || !bytes.Equal(encodeEnvelope(e), b) {
+		return false, 0, false
+	}
+	box := chat.MailboxID(e.MailboxId)
+	switch permit := e.Permit.(type) {
+	case *wirev1.OuterEnvelope_Token:
+		return true, 0, len(permit.Token) == 32 && len(e.MailboxKey) == ed25519.PublicKeySize &&
+			BoxID(e.MailboxKey, sha256.Sum256(permit.Token)) == box
+	case *wirev1.OuterEnvelope_Stamp:
+		return false, StampWork(box, e.ExpiryHour, e.Blob, permit.Stamp), len(e.MailboxKey) == 0 && len(permit.Stamp) == stampSize
+	}
+	return false, 0, true // a stranger who did not pay
 }
 
 // encodeEnvelope is the one form of an envelope that is taken: a stamp pays for

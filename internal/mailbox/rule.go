@@ -19,10 +19,6 @@ func Holders(r chat.Region) []chat.DeviceID {
 	return r.Nodes
 }
 
-// ReceiptsNeeded is how many receipts make HELD: 12, or in a region with fewer
-// eligible holders all of them, and never none.
-func ReceiptsNeeded(eligible int) int { return max(1, min(chat.HeldReceipts, eligible)) }
-
 // PredictedLoss is the share of envelopes that all holders lose within a
 // horizon: k holders at the start of each period, of which a share is honest
 // and half vanish in each life. An envelope lives on while one honest holder
