@@ -151,6 +151,7 @@ func TestFaults(t *testing.T) {
 		{name: "bootstrap without device", flags: map[string]string{"net.bootstrap": "/ip4/127.0.0.1/tcp/1"}, want: []string{"net.bootstrap", "/p2p/"}},
 		{name: "every transport off", file: "[net.transports]\nquic = false\ntcp = false\nwebtransport = false\nwebrtc = false\n", want: []string{"every transport is off"}},
 		{name: "size without a number", flags: map[string]string{"mail.size": "muchMiB"}, want: []string{"mail.size", "such as 512MiB"}},
+		{name: "size for no mail", flags: map[string]string{"mail.size": "5"}, want: []string{"mail.size", "leave no room"}},
 		{name: "size over all", flags: map[string]string{"mail.size": "9999999999GiB"}, want: []string{"mail.size", "such as 512MiB"}},
 		{name: "no speed", flags: map[string]string{"mail.speed": "0"}, want: []string{"mail.speed", "whole number from 1"}},
 		{name: "speed in the world", file: "[mail]\nspeed = 60\n", want: []string{"mail.speed", "net.loopback"}},

@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// minMail is the least space for others' mail: their file's own log takes 12 MiB
+// of it, and one full mailbox 16 MiB.
+const minMail = 64 << 20
+
 // Validate checks what no single value shows, and joins the faults.
 func (c *Config) Validate() error {
 	var faults []error
@@ -35,6 +39,9 @@ func (c *Config) Validate() error {
 		add("net.transports.tcp", "leave at least one transport on", "every transport is off")
 	} else if c.Net.Strict && !t.QUIC && !t.TCP {
 		add("net.strict", "leave net.transports.quic or net.transports.tcp on", "the transports that are on have no post-quantum key exchange")
+	}
+	if c.Mail.Host != MailOff && c.Mail.Size < minMail {
+		add("mail.size", "at least 64MiB, or set mail.host to off", "%d bytes leave no room for mail beside the file's own log", c.Mail.Size)
 	}
 	if c.Mail.Speed != 1 && !c.Net.Loopback {
 		add("mail.speed", "leave it out", "is for tests on this machine only (net.loopback)")
