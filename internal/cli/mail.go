@@ -59,7 +59,7 @@ func (a *app) printMail(s *apiv1.GetMailStatusResponse) error {
 	if k.GetOn() || k.GetEnvelopes() > 0 {
 		rows = append(rows,
 			[]cell{{"Space", dim}, {text: size(k.GetBytes()) + " of " + size(k.GetLimitBytes())}},
-			[]cell{{"Sleepers", dim}, {text: count(k.GetSleepers(), "record") + " of devices that are asleep"}},
+			[]cell{{"Sleepers", dim}, {text: count(k.GetSleepers(), "last record") + " kept for who falls asleep"}},
 		)
 	}
 	yours := count(s.GetWaiting(), "message") + " not delivered yet"

@@ -28,7 +28,7 @@ To you      not asked for yet
 	}
 	b.want(exitOK, `For others  Keeps 2 envelopes in 1 box for others
 Space       8.0 KiB of 512.0 MiB
-Sleepers    1 record of devices that are asleep
+Sleepers    1 last record kept for who falls asleep
 From you    2 messages not delivered yet, 1 kept by others
 To you      3 envelopes, asked for at 14:02, 18 of 20 hosts answered, next at 14:17
 `, "mail", "status")
