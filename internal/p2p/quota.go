@@ -196,16 +196,13 @@ func (e *entrance) mayAdd(from peer.ID, addr ma.Multiaddr, small bool, now time.
 // chat.DHTRegionFactor times the radius that holds its own region.
 func (e *entrance) near(key string) bool {
 	self := kb.ConvertPeerID(e.host.ID())
-	region := e.table.NearestPeers(self, regionSize)
-	if len(region) < regionSize {
+	region := e.table.NearestPeers(self, chat.RegionSize)
+	if len(region) < chat.RegionSize {
 		return true
 	}
-	radius := distance(self, kb.ConvertPeerID(region[regionSize-1]))
+	radius := distance(self, kb.ConvertPeerID(region[chat.RegionSize-1]))
 	return distance(self, kb.ConvertKey(key))/chat.DHTRegionFactor <= radius
 }
-
-// regionSize is the number of nodes that keep a record.
-const regionSize = 20
 
 // distance is the leading 64 bits of the XOR distance.
 func distance(a, b kb.ID) uint64 {

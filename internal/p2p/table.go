@@ -44,7 +44,7 @@ const insertEvery = time.Minute / chat.TableInserts
 func (t *tablePace) allows(bucket int, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.full[bucket].Sub(now) <= (regionSize-1)*insertEvery
+	return t.full[bucket].Sub(now) <= (chat.RegionSize-1)*insertEvery
 }
 
 // entered takes one node into account.

@@ -21,10 +21,10 @@ func TestTablePace(t *testing.T) {
 		}
 		return entered
 	}
-	if got := enter(0, 5000); got != regionSize {
-		t.Errorf("%d of a flood entered, a bucket holds %d", got, regionSize)
+	if got := enter(0, 5000); got != chat.RegionSize {
+		t.Errorf("%d of a flood entered, a bucket holds %d", got, chat.RegionSize)
 	}
-	if got := enter(1, 5000); got != regionSize {
+	if got := enter(1, 5000); got != chat.RegionSize {
 		t.Errorf("%d entered the next bucket", got)
 	}
 	for minute := range 3 {
@@ -34,7 +34,7 @@ func TestTablePace(t *testing.T) {
 		}
 	}
 	now = now.Add(time.Hour)
-	if got := enter(0, 5000); got != regionSize {
+	if got := enter(0, 5000); got != chat.RegionSize {
 		t.Errorf("%d entered after an hour of rest", got)
 	}
 }

@@ -95,9 +95,9 @@ func (w *walk) from(ctx context.Context, point [32]byte) error {
 	return w.toward(ctx, point, preimage(point))
 }
 
-// toward walks to a point with questions about key, which lies there. It ends when the chat.RegionSize nearest nodes that
-// each path heard of were asked, in a small network all of them, or when the
-// silent ones alone remain.
+// toward walks to a point with questions about key, which lies there. It ends
+// when the chat.RegionSize nearest nodes that each path heard of were asked, in
+// a small network all of them, or when the silent ones alone remain.
 func (w *walk) toward(ctx context.Context, point [32]byte, key []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
