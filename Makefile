@@ -40,7 +40,7 @@ fuzz-long: ## ten minutes each, before a release
 
 .PHONY: fuzz-short
 fuzz-short: ## every decoder for a moment
-	cd tools && go run ./fuzzall -root .. -time $(FUZZTIME)
+	cd tools && go test ./fuzzall && go run ./fuzzall -root .. -time $(FUZZTIME)
 
 gen: setup-gen ## regenerate stubs from proto/
 	$(BUF) lint
